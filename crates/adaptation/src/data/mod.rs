@@ -1,0 +1,8 @@
+//! What the algorithms work on: typed tables as they were uploaded, and the numeric problem that a
+//! method may see. Labels are `Option`, roles are enums: no sentinel stands for "unknown".
+
+mod problem;
+mod table;
+
+pub use problem::{Dataset, Holdout, Labels, Problem, Task, TaskKind};
+pub use table::{Column, DomainTable, Kind, Role, Table, Values};

@@ -1,0 +1,189 @@
+//! A table of typed columns with nulls, and the role that each column plays.
+
+use serde::{Deserialize, Serialize};
+
+/// The type of a column.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Kind {
+    Number,
+    Integer,
+    Boolean,
+    Category,
+    Text,
+    Timestamp,
+}
+
+/// What a column is used for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Role {
+    Feature,
+    Label,
+    Weight,
+    Group,
+    Id,
+    Time,
+    Ignore,
+}
+
+/// The values of one column; `None` is a missing value. A `Number` is finite.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Values {
+    Number(Vec<Option<f64>>),
+    Integer(Vec<Option<i64>>),
+    Boolean(Vec<Option<bool>>),
+    /// `codes` index `levels`; levels are distinct and in order of first appearance.
+    Category {
+        codes: Vec<Option<u32>>,
+        levels: Vec<String>,
+    },
+    Text(Vec<Option<String>>),
+    /// Milliseconds since 1970-01-01T00:00:00Z.
+    Timestamp(Vec<Option<i64>>),
+}
+
+/// One named column.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Column {
+    pub name: String,
+    pub values: Values,
+}
+
+/// Columns of equal length with distinct names.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Table {
+    columns: Vec<Column>,
+    n_rows: usize,
+}
+
+/// One version of a domain as the engine takes it: a table, and one role for each column.
+#[derive(Debug, Clone, PartialEq)]
+pub struct DomainTable {
+    /// What messages call it, such as `churn-us@3`.
+    pub name: String,
+    pub table: Table,
+    /// As long as the table has columns.
+    pub roles: Vec<Role>,
+}
+
+impl Values {
+    pub fn len(&self) -> usize {
+        match self {
+            Values::Number(v) => v.len(),
+            Values::Integer(v) | Values::Timestamp(v) => v.len(),
+            Values::Boolean(v) => v.len(),
+            Values::Category { codes, .. } => codes.len(),
+            Values::Text(v) => v.len(),
+        }
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    pub fn kind(&self) -> Kind {
+        match self {
+            Values::Number(_) => Kind::Number,
+            Values::Integer(_) => Kind::Integer,
+            Values::Boolean(_) => Kind::Boolean,
+            Values::Category { .. } => Kind::Category,
+            Values::Text(_) => Kind::Text,
+            Values::Timestamp(_) => Kind::Timestamp,
+        }
+    }
+
+    /// The value as a number: numbers, integers, timestamps, and booleans as 0 and 1.
+    /// `None` where it is missing or is a word.
+    pub fn number(&self, row: usize) -> Option<f64> {
+        match self {
+            Values::Number(v) => v[row],
+            Values::Integer(v) | Values::Timestamp(v) => v[row].map(|i| i as f64),
+            Values::Boolean(v) => v[row].map(|b| if b { 1.0 } else { 0.0 }),
+            Values::Category { .. } | Values::Text(_) => None,
+        }
+    }
+
+    /// The value as a word, as a class label or a category is written. `None` where it is missing.
+    pub fn word(&self, row: usize) -> Option<String> {
+        match self {
+            Values::Number(v) => v[row].map(|x| x.to_string()),
+            Values::Integer(v) | Values::Timestamp(v) => v[row].map(|x| x.to_string()),
+            Values::Boolean(v) => v[row].map(|x| x.to_string()),
+            Values::Category { codes, levels } => codes[row].map(|c| levels[c as usize].clone()),
+            Values::Text(v) => v[row].clone(),
+        }
+    }
+
+    /// How many values are missing.
+    pub fn n_missing(&self) -> usize {
+        fn count<T>(v: &[Option<T>]) -> usize {
+            v.iter().filter(|x| x.is_none()).count()
+        }
+        match self {
+            Values::Number(v) => count(v),
+            Values::Integer(v) | Values::Timestamp(v) => count(v),
+            Values::Boolean(v) => count(v),
+            Values::Category { codes, .. } => count(codes),
+            Values::Text(v) => count(v),
+        }
+    }
+
+    /// A category column from words, levels in order of first appearance.
+    pub fn categories<S: Into<String>>(words: impl IntoIterator<Item = Option<S>>) -> Values {
+        let mut levels: Vec<String> = Vec::new();
+        let mut index = std::collections::HashMap::new();
+        let codes = words
+            .into_iter()
+            .map(|word| {
+                word.map(|word| {
+                    let word = word.into();
+                    *index.entry(word).or_insert_with_key(|word: &String| {
+                        levels.push(word.clone());
+                        levels.len() as u32 - 1
+                    })
+                })
+            })
+            .collect();
+        Values::Category { codes, levels }
+    }
+}
+
+impl Table {
+    /// A table of columns.
+    ///
+    /// # Panics
+    /// If lengths differ or a name occurs twice: ingest refuses such data before it gets here.
+    pub fn new(columns: Vec<Column>) -> Self {
+        let n_rows = columns.first().map_or(0, |c| c.values.len());
+        assert!(columns.iter().all(|c| c.values.len() == n_rows), "columns differ in length");
+        let mut names: Vec<&str> = columns.iter().map(|c| c.name.as_str()).collect();
+        names.sort_unstable();
+        assert!(names.windows(2).all(|w| w[0] != w[1]), "a column name occurs twice");
+        Self { columns, n_rows }
+    }
+
+    pub fn n_rows(&self) -> usize {
+        self.n_rows
+    }
+
+    pub fn columns(&self) -> &[Column] {
+        &self.columns
+    }
+
+    pub fn column(&self, name: &str) -> Option<&Column> {
+        self.columns.iter().find(|c| c.name == name)
+    }
+}
+
+impl DomainTable {
+    /// The columns that play a role, in order.
+    pub fn with_role(&self, role: Role) -> impl Iterator<Item = &Column> {
+        self.table.columns().iter().zip(&self.roles).filter(move |(_, r)| **r == role).map(|(c, _)| c)
+    }
+
+    /// The label column, if there is one.
+    pub fn label(&self) -> Option<&Column> {
+        self.with_role(Role::Label).next()
+    }
+}

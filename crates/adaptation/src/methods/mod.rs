@@ -1,0 +1,18 @@
+//! Adaptation methods: one file each in the folder of its family, and one line in [`METHODS`].
+
+mod contract;
+mod map;
+
+pub use contract::{
+    Adaptation, Adapter, AdapterMethod, Card, Family, FittedMethod, Labelled, MetaEstimator, MetaMethod, Method, Needs,
+    Toy, TrainOn,
+};
+pub use map::{DomainMaps, Map};
+
+/// All methods, in the order in which they are shown.
+pub static METHODS: &[&dyn Method] = &[];
+
+/// The method of that id.
+pub fn find(id: &str) -> Option<&'static dyn Method> {
+    METHODS.iter().copied().find(|m| m.card().id == id)
+}

@@ -1,0 +1,116 @@
+//! Hyper-parameters that are validated against their own JSON Schema. The struct is the single
+//! declaration: check, documentation, forms and negative tests come from its schema.
+
+use std::ops::Deref;
+
+use schemars::JsonSchema;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+use thiserror::Error;
+
+/// A parameter struct: all fields have defaults, unknown fields are refused
+/// (`#[serde(default, deny_unknown_fields)]`), ranges stand in `#[schemars(range(min = …, max = …))]`
+/// and every field's doc comment is its help.
+pub trait Params: Default + Clone + Serialize + DeserializeOwned + JsonSchema + Send + Sync + 'static {}
+
+impl<T: Default + Clone + Serialize + DeserializeOwned + JsonSchema + Send + Sync + 'static> Params for T {}
+
+/// Parameters that hold what their schema says. Can be made only by validating.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Checked<P>(P);
+
+/// One thing that is wrong with given parameters.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ParamError {
+    /// JSON pointer relative to the parameters, such as `/n_components`; empty for the whole.
+    pub pointer: String,
+    /// `unknown_field` or `invalid_parameter`.
+    pub code: &'static str,
+    pub detail: String,
+}
+
+/// All that is wrong with given parameters; at least one.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[error("{}", .0.iter().map(|e| format!("{}: {}", e.pointer, e.detail)).collect::<Vec<_>>().join("; "))]
+pub struct ParamErrors(pub Vec<ParamError>);
+
+impl<P: Params> Checked<P> {
+    /// Validates `value`; `null` means all defaults.
+    ///
+    /// # Errors
+    /// Every unknown name and every value outside its range, each with its place.
+    pub fn new(value: &Value) -> Result<Self, ParamErrors> {
+        let value = if value.is_null() { &Value::Object(Default::default()) } else { value };
+        let errors = check(&schema_of::<P>(), value);
+        if !errors.is_empty() {
+            return Err(ParamErrors(errors));
+        }
+        serde_json::from_value(value.clone()).map(Checked).map_err(|e| {
+            ParamErrors(vec![ParamError { pointer: String::new(), code: "invalid_parameter", detail: e.to_string() }])
+        })
+    }
+}
+
+impl<P: Params> Default for Checked<P> {
+    fn default() -> Self {
+        Self(P::default())
+    }
+}
+
+impl<P> Deref for Checked<P> {
+    type Target = P;
+
+    fn deref(&self) -> &P {
+        &self.0
+    }
+}
+
+/// The JSON Schema of a parameter struct, without references to elsewhere.
+pub fn schema_of<P: JsonSchema>() -> Value {
+    let settings = schemars::generate::SchemaSettings::draft2020_12().with(|s| {
+        s.inline_subschemas = true;
+        s.meta_schema = None;
+    });
+    settings.into_generator().into_root_schema_for::<P>().to_value()
+}
+
+/// What `value` has against `schema`.
+fn check(schema: &Value, value: &Value) -> Vec<ParamError> {
+    let validator = match jsonschema::validator_for(schema) {
+        Ok(validator) => validator,
+        // A schema of ours that does not compile is a defect of the program, which the
+        // conformance test meets first; at run time nothing passes it.
+        Err(e) => {
+            return vec![ParamError {
+                pointer: String::new(),
+                code: "invalid_parameter",
+                detail: format!("schema: {e}"),
+            }];
+        }
+    };
+    let mut errors = Vec::new();
+    for error in validator.iter_errors(value) {
+        let at = error.instance_path().to_string();
+        if let jsonschema::error::ValidationErrorKind::AdditionalProperties { unexpected } = error.kind() {
+            errors.extend(unexpected.iter().map(|name| ParamError {
+                pointer: format!("{at}/{}", escape_pointer(name)),
+                code: "unknown_field",
+                detail: format!("unknown parameter{}", known_names(schema)),
+            }));
+        } else {
+            errors.push(ParamError { pointer: at, code: "invalid_parameter", detail: error.to_string() });
+        }
+    }
+    errors
+}
+
+fn known_names(schema: &Value) -> String {
+    let names: Vec<&str> = schema["properties"].as_object().into_iter().flatten().map(|(k, _)| k.as_str()).collect();
+    if names.is_empty() { "; there are none here".into() } else { format!("; known are {}", names.join(", ")) }
+}
+
+/// A name as one token of a JSON pointer (RFC 6901).
+pub fn escape_pointer(name: &str) -> String {
+    name.replace('~', "~0").replace('/', "~1")
+}
