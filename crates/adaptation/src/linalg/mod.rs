@@ -8,7 +8,7 @@ mod optimise;
 mod partial;
 
 pub use decompose::{
-    DecomposeError, Triangle, cholesky, inverse_sqrt_spd, solve_spd, solve_triangular, sqrt_spd, symmetric_eigen,
+    DecomposeError, Svd, Triangle, cholesky, inverse_sqrt_spd, solve_spd, solve_triangular, sqrt_spd, symmetric_eigen,
     thin_svd, top_symmetric_eigen,
 };
 pub use dense::{column_means, matmul, matmul_nt, matmul_tn};

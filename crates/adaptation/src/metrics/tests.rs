@@ -1,5 +1,7 @@
 //! What metrics promise, and numbers of scikit-learn (`tests/reference/learners_and_metrics.py`).
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
 use ndarray::{Array2, array};
 use proptest::prelude::*;
 use rand::{RngExt, SeedableRng};

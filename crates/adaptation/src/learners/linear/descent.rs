@@ -125,9 +125,8 @@ impl Objective<'_> {
         if let Some((_, model, _)) = best {
             return Ok(model);
         }
-        // Also true where the gradient is NaN.
-        let far = !(found.gradient_norm <= ACCEPTED_SHRINKAGE * found.initial_gradient_norm.max(1.0));
-        if !found.converged() && far {
+        let near = found.gradient_norm <= ACCEPTED_SHRINKAGE * found.initial_gradient_norm.max(1.0);
+        if !found.converged() && !near {
             return Err(FitError::NotConverged(format!(
                 "the gradient is still {:.1e} after {} iterations",
                 found.gradient_norm, found.iterations
