@@ -3,7 +3,7 @@
 
 mod claims;
 mod domains;
-mod fixtures;
+pub(crate) mod fixtures;
 mod jobs;
 mod leases;
 mod model;
