@@ -175,7 +175,7 @@ fn computations_give_way_to_requests_and_stay_on_their_threads() {
             let (inside, n_threads) = handle
                 .compute(|| (rustix::process::getpriority_process(None).unwrap(), rayon::current_num_threads()))
                 .await?;
-            assert!(inside > before, "{inside} {before}");
+            assert!(inside > before || before == 19, "{inside} {before}");
             assert_eq!(n_threads, 2, "a lone job has all the threads");
             Ok(without_model())
         });
@@ -411,19 +411,20 @@ fn progress_and_events_are_told_while_the_job_runs() {
         let mut service = service.await;
         let id = service.add().await;
         gate.entered.recv().await.unwrap();
-        let job = service.until(id, |job| job.progress.is_some()).await;
+        let job = service.until(id, |job| job.progress.as_ref().is_some_and(|p| p.step == 2)).await;
         let progress = job.progress.unwrap();
         assert_eq!((progress.fraction, progress.phase.as_str()), (0.25, "fit"));
         assert_eq!((progress.step, progress.total_steps), (2, Some(4)));
         gate.release.send(()).unwrap();
-        let job = service.ended(id).await;
-        assert_eq!(job.progress.map(|p| p.fraction), Some(1.0));
+        let progress = service.ended(id).await.progress.unwrap();
+        assert_eq!((progress.fraction, progress.phase.as_str()), (1.0, "score"));
         let events = service.db.events(id).await;
-        let told: Vec<_> = events.iter().filter(|e| e.event != "state").map(|e| (e.event.as_str(), &e.data)).collect();
-        let fit = json!({"phase": "fit", "fraction": 0.25});
-        let metrics = json!({"step": 2, "metrics": {"train.loss": 0.5, "broken": null}});
-        let score = json!({"phase": "score", "fraction": 0.25});
-        assert_eq!(told, [("phase", &fit), ("metrics", &metrics), ("phase", &score)]);
+        let of = |kind: &str| events.iter().filter(|e| e.event == kind).map(|e| &e.data).collect::<Vec<_>>();
+        let phases: Vec<_> = of("phase").into_iter().map(|data| &data["phase"]).collect();
+        assert_eq!(phases, ["fit", "score"]);
+        // One event or two: a heartbeat may fall between the reports.
+        let last = |name| of("metrics").into_iter().filter_map(|data| data["metrics"].get(name)).next_back();
+        assert_eq!((last("train.loss"), last("broken")), (Some(&json!(0.5)), Some(&json!(null))));
         assert_eq!(service.db.told(id).await, ["queued", "running", "succeeded"]);
     });
 }

@@ -20,6 +20,7 @@ struct Known {
     cancel_accepted: bool,
     ended: Option<JobState>,
     claims: i64,
+    rescues: i64,
 }
 
 struct World<'a> {
@@ -50,6 +51,12 @@ impl World<'_> {
     async fn step(&self, rng: &mut ChaCha8Rng) {
         let (store, now) = (&self.db.store, self.db.now());
         let held = Self::any(rng, &self.leases.lock().unwrap());
+        if rng.random_ratio(1, 100) {
+            for (id, state) in store.rescue_all(now, 3).await.unwrap() {
+                self.update(id, |known| known.rescues += 1);
+                self.ended(id, state);
+            }
+        }
         match rng.random_range(0..12) {
             0..3 => {
                 let Creation::Created(job) = store.create_job(self.db.new_job(), None, LIMITS).await.unwrap() else {
@@ -117,7 +124,7 @@ impl World<'_> {
                 assert!(!job.state.is_terminal(), "{id}: {known:?} but {:?}", job.state);
             }
             assert!(!known.cancel_accepted || job.state != JobState::Succeeded, "{id}: {known:?}");
-            assert_eq!(job.lease_token, known.claims, "each claim and nothing else moves the fence");
+            assert_eq!(job.lease_token, known.claims + known.rescues, "only claims and rescues move the fence");
             let told = self.db.told(*id).await;
             assert_eq!(told.last().map(String::as_str), Some(job.state.as_str()));
             assert_eq!(told.iter().filter(|s| *s == "running").count() as i64, known.claims);
