@@ -34,7 +34,7 @@ pub(super) struct House {
 
 /// Why the supervisor stopped watching.
 enum End {
-    Finished(Result<Completion, JobError>),
+    Finished(Box<Result<Completion, JobError>>),
     Cancelled,
     PastDeadline,
     LeaseLost,
@@ -75,8 +75,10 @@ impl Supervisor {
         // The runner is told before the record is written: from here on it can only lose time.
         self.handle.stop();
         match end {
-            End::Finished(Ok(completion)) => self.complete(completion).await,
-            End::Finished(Err(error)) => self.fail(error).await,
+            End::Finished(outcome) => match *outcome {
+                Ok(completion) => self.complete(completion).await,
+                Err(error) => self.fail(error).await,
+            },
             End::Cancelled => self.fail(job_error(CANCELLED, "cancelled as asked")).await,
             End::PastDeadline => self.fail(job_error(DEADLINE_EXCEEDED, "the deadline passed while the job ran")).await,
             End::Shutdown => self.committed(|| self.house.store.release(self.lease, self.house.clock.now())).await,
@@ -99,7 +101,7 @@ impl Supervisor {
             let end = tokio::select! {
                 // In this order, so that what is finished is not thrown away.
                 biased;
-                outcome = &mut run => Some(End::Finished(self.finished(outcome).await)),
+                outcome = &mut run => Some(End::Finished(Box::new(self.finished(outcome).await))),
                 () = shutdown.cancelled() => Some(End::Shutdown),
                 () = self.change(&mut changes) => self.asked().await,
                 _ = beats.tick() => self.beat().await,

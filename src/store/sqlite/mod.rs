@@ -30,7 +30,7 @@ use writer::{Tx, Writer};
 
 static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!("migrations/sqlite");
 
-/// How long a connection waits for a lock that a backup or a shell may hold.
+/// How long a connection waits for a lock that a backup or a shell may hold, and a reader for a connection.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// What may be chosen about the database.
@@ -81,6 +81,7 @@ impl SqliteStore {
         MIGRATIONS.run(&mut connection).await.map_err(|e| StoreError::Unavailable(e.to_string()))?;
         let readers = SqlitePoolOptions::new()
             .max_connections(options.readers.max(1))
+            .acquire_timeout(BUSY_TIMEOUT)
             .connect_with(connect.read_only(true))
             .await?;
         Ok(Self { writer: Writer::start(connection, lock)?, readers })

@@ -73,15 +73,7 @@ impl World<'_> {
             6 => {
                 let ids: Vec<JobId> = self.jobs.lock().unwrap().keys().copied().collect();
                 if let Some(id) = Self::any(rng, &ids) {
-                    if let Cancellation::Accepted(job) = store.cancel_job(&tenant(), id, now).await.unwrap() {
-                        let first = !std::mem::replace(
-                            &mut self.jobs.lock().unwrap().get_mut(&id).unwrap().cancel_accepted,
-                            true,
-                        );
-                        if first {
-                            self.ended(id, job.state);
-                        }
-                    }
+                    self.cancel(id).await;
                 }
             }
             n => {
@@ -91,6 +83,17 @@ impl World<'_> {
             }
         }
         self.db.clock.advance(Duration::from_millis(rng.next_u64() % 3));
+    }
+
+    async fn cancel(&self, id: JobId) {
+        let answer = self.db.store.cancel_job(&tenant(), id, self.db.now()).await.unwrap();
+        if let Cancellation::Accepted(job) = answer {
+            let mut asked_before = false;
+            self.update(id, |known| asked_before = std::mem::replace(&mut known.cancel_accepted, true));
+            if !asked_before {
+                self.ended(id, job.state);
+            }
+        }
     }
 
     async fn end(&self, lease: Lease, how: i32, rng: &mut ChaCha8Rng) {
