@@ -2,6 +2,8 @@
 //! The only room that names `faer`; everything else speaks `ndarray`.
 
 mod dense;
+mod exp;
+pub mod kernels;
 mod matrix;
 
 pub use dense::{column_means, matmul, matmul_nt, matmul_tn};

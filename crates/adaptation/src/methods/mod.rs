@@ -1,7 +1,12 @@
 //! Adaptation methods: one file each in the folder of its family, and one line in [`METHODS`].
 
+pub mod baselines;
 mod contract;
 mod map;
+pub mod mmd;
+pub mod parameters;
+pub mod reweighting;
+pub mod statistical_alignment;
 
 pub use contract::{
     Adaptation, Adapter, AdapterMethod, Card, Family, FittedMethod, Labelled, MetaEstimator, MetaMethod, Method, Needs,
