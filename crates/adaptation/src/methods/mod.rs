@@ -1,13 +1,12 @@
 //! Adaptation methods: one file each in the folder of its family, and one line in [`METHODS`].
 
 mod contract;
-mod map;
 
+pub use crate::features::{DomainMaps, Map};
 pub use contract::{
     Adaptation, Adapter, AdapterMethod, Card, Family, FittedMethod, Labelled, MetaEstimator, MetaMethod, Method, Needs,
     Toy, TrainOn,
 };
-pub use map::{DomainMaps, Map};
 
 /// All methods, in the order in which they are shown.
 pub static METHODS: &[&dyn Method] = &[];

@@ -1,9 +1,9 @@
-//! The maps that adapters fit: from a domain's features into the adapted space. A closed set of
-//! forms, so that every fitted method predicts rows it has never seen and is saved the same way.
+//! Maps of rows: the scaling of features, and what adapters fit. A closed set of forms, so that every
+//! fitted method predicts rows it has never seen and is saved the same way.
 
 use ndarray::{Array1, Array2, Axis};
 
-use crate::linalg::Matrix;
+use crate::linalg::{Matrix, SparseRows};
 use crate::parts::{LoadError, Parts};
 
 /// A map of rows.
@@ -24,6 +24,8 @@ pub enum Map {
     },
     /// Rows scaled to unit Euclidean length; a zero row stays zero.
     UnitRows,
+    /// Rows divided by their sum (bags of words to shares); a row that sums to zero stays as it is.
+    RowShares,
     /// One after the other.
     Chain(Vec<Map>),
 }
@@ -69,16 +71,8 @@ impl Map {
                 let constant = offset - &shift.dot(matrix);
                 Matrix::Dense(x.dot(matrix.view()) + &constant)
             }
-            Map::UnitRows => {
-                let mut out = x.dense().into_owned();
-                for mut row in out.axis_iter_mut(Axis(0)) {
-                    let norm = row.dot(&row).sqrt();
-                    if norm > 0.0 {
-                        row /= norm;
-                    }
-                }
-                Matrix::Dense(out)
-            }
+            Map::UnitRows => divide_rows(x, |row| row.map(|(_, v)| v * v).sum::<f64>().sqrt()),
+            Map::RowShares => divide_rows(x, |row| row.map(|(_, v)| v).sum()),
             Map::Chain(maps) => {
                 let mut maps = maps.iter();
                 let Some(first) = maps.next() else { return x.clone() };
@@ -102,6 +96,7 @@ impl Map {
                 .put_array("matrix", matrix)
                 .put_array("offset", offset),
             Map::UnitRows => parts.put("form", "unit_rows"),
+            Map::RowShares => parts.put("form", "row_shares"),
             Map::Chain(maps) => {
                 for (i, map) in maps.iter().enumerate() {
                     parts.put_child(&i.to_string(), map.save());
@@ -129,6 +124,7 @@ impl Map {
                 Ok((Map::Affine { shift: parts.vector("shift", d)?, matrix, offset: parts.vector("offset", k)? }, k))
             }
             "unit_rows" => Ok((Map::UnitRows, d)),
+            "row_shares" => Ok((Map::RowShares, d)),
             "chain" => {
                 let mut maps = Vec::new();
                 let mut columns = d;
@@ -143,6 +139,81 @@ impl Map {
                 Ok((Map::Chain(maps), columns))
             }
             other => Err(LoadError(format!("map of unknown form {other:?}"))),
+        }
+    }
+}
+
+/// Rows divided by a number computed from each; rows for which it is zero stay as they are. Sparse
+/// rows stay sparse.
+fn divide_rows(x: &Matrix, divisor: impl Fn(&mut dyn Iterator<Item = (usize, f64)>) -> f64) -> Matrix {
+    match x {
+        Matrix::Dense(x) => {
+            let mut out = x.clone();
+            for mut row in out.axis_iter_mut(Axis(0)) {
+                let by = divisor(&mut row.iter().copied().enumerate());
+                if by != 0.0 {
+                    row /= by;
+                }
+            }
+            Matrix::Dense(out)
+        }
+        Matrix::Sparse(x) => {
+            let mut out = SparseRows::new(x.n_columns());
+            for i in 0..x.n_rows() {
+                let by = divisor(&mut x.row(i));
+                out.push_row(x.row(i).map(|(j, v)| (j, if by == 0.0 { v } else { v / by })));
+            }
+            Matrix::Sparse(out)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use ndarray::array;
+
+    use super::*;
+
+    fn forms() -> Vec<Map> {
+        let scale = Map::Scale { shift: array![1.0, 2.0], scale: array![2.0, 0.5], offset: array![0.0, 1.0] };
+        let affine = Map::Affine {
+            shift: array![1.0, -1.0],
+            matrix: array![[1.0, 2.0, 0.0], [0.5, -1.0, 1.0]],
+            offset: array![1.0, 0.0, 0.0],
+        };
+        let chain = Map::Chain(vec![scale.clone(), affine.clone(), Map::UnitRows]);
+        vec![Map::Identity, scale, affine, Map::UnitRows, Map::RowShares, chain, Map::Chain(vec![])]
+    }
+
+    #[test]
+    fn every_form_saves_and_loads_and_maps_sparse_rows_like_dense_ones() {
+        let dense = array![[0.0, 3.0], [2.0, 0.0], [0.0, 0.0]];
+        let mut sparse = SparseRows::new(2);
+        sparse.push_row([(1, 3.0)]);
+        sparse.push_row([(0, 2.0)]);
+        sparse.push_row([]);
+        for map in forms() {
+            let (loaded, k) = Map::load(&map.save(), 2).expect("what was saved loads");
+            assert_eq!(loaded, map);
+            let out = map.apply(&dense.clone().into());
+            assert_eq!(out.n_columns(), k, "{map:?}");
+            let difference = out.dense().as_ref() - map.apply(&Matrix::Sparse(sparse.clone())).dense().as_ref();
+            assert!(difference.iter().all(|v| v.abs() < 1e-12), "{map:?}");
+        }
+    }
+
+    #[test]
+    fn an_affine_map_does_what_its_formula_says() {
+        let map = Map::Affine { shift: array![1.0], matrix: array![[2.0, -1.0]], offset: array![0.5, 0.0] };
+        assert_eq!(map.apply(&array![[3.0]].into()).dense().as_ref(), array![[4.5, -2.0]]);
+    }
+
+    #[test]
+    fn a_map_that_does_not_fit_is_refused() {
+        let map = Map::UnitRows.save();
+        assert!(Map::load(&map, 3).is_ok());
+        for map in forms().iter().filter(|m| matches!(m, Map::Scale { .. } | Map::Affine { .. })) {
+            assert!(Map::load(&map.save(), 3).is_err(), "{map:?}");
         }
     }
 }
