@@ -1,1 +1,5 @@
+//! The service: domains come in over HTTP, jobs adapt models to them, models predict.
+//! The modules are listed in reading order; ARCHITECTURE.md says who may call whom.
 
+pub mod records;
+pub mod store;

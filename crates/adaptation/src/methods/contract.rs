@@ -9,9 +9,9 @@ use ndarray::Array1;
 use serde::Serialize;
 use serde_json::Value;
 
-use super::map::{DomainMaps, Map};
 use crate::context::{Ctx, FitError};
 use crate::data::{Dataset, Labels, Problem, Task, TaskKind};
+use crate::features::{DomainMaps, Map};
 use crate::learners::{BoundLearner, Predictor, Targets, Training};
 use crate::linalg::Matrix;
 use crate::params::{Checked, ParamErrors, Params, schema_of};

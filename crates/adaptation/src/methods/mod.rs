@@ -2,17 +2,16 @@
 
 pub mod baselines;
 mod contract;
-mod map;
 pub mod mmd;
 pub mod parameters;
 pub mod reweighting;
 pub mod statistical_alignment;
 
+pub use crate::features::{DomainMaps, Map};
 pub use contract::{
     Adaptation, Adapter, AdapterMethod, Card, Family, FittedMethod, Labelled, MetaEstimator, MetaMethod, Method, Needs,
     Toy, TrainOn,
 };
-pub use map::{DomainMaps, Map};
 
 /// All methods, in the order in which they are shown.
 pub static METHODS: &[&dyn Method] = &[];

@@ -1,10 +1,10 @@
-//! The maps that adapters fit: from a domain's features into the adapted space. A closed set of
-//! forms, so that every fitted method predicts rows it has never seen and is saved the same way.
+//! Maps of rows: the scaling of features, and what adapters fit. A closed set of forms, so that every
+//! fitted method predicts rows it has never seen and is saved the same way.
 
 use ndarray::{Array1, Array2, Axis};
 
-use crate::linalg::Matrix;
 use crate::linalg::kernels::{Kernel, landmark_product};
+use crate::linalg::{Matrix, SparseRows};
 use crate::parts::{LoadError, Parts};
 
 /// A map of rows.
@@ -32,6 +32,8 @@ pub enum Map {
     },
     /// Rows scaled to unit Euclidean length; a zero row stays zero.
     UnitRows,
+    /// Rows divided by their sum (bags of words to shares); a row that sums to zero stays as it is.
+    RowShares,
     /// One after the other.
     Chain(Vec<Map>),
 }
@@ -80,16 +82,8 @@ impl Map {
             Map::Kernel { kernel, landmarks, matrix, offset } => {
                 Matrix::Dense(landmark_product(*kernel, x, landmarks.view(), matrix.view()) + offset)
             }
-            Map::UnitRows => {
-                let mut out = x.dense().into_owned();
-                for mut row in out.axis_iter_mut(Axis(0)) {
-                    let norm = row.dot(&row).sqrt();
-                    if norm > 0.0 {
-                        row /= norm;
-                    }
-                }
-                Matrix::Dense(out)
-            }
+            Map::UnitRows => divide_rows(x, |row| row.map(|(_, v)| v * v).sum::<f64>().sqrt()),
+            Map::RowShares => divide_rows(x, |row| row.map(|(_, v)| v).sum()),
             Map::Chain(maps) => {
                 let mut maps = maps.iter();
                 let Some(first) = maps.next() else { return x.clone() };
@@ -119,6 +113,7 @@ impl Map {
                 .put_array("matrix", matrix)
                 .put_array("offset", offset),
             Map::UnitRows => parts.put("form", "unit_rows"),
+            Map::RowShares => parts.put("form", "row_shares"),
             Map::Chain(maps) => {
                 for (i, map) in maps.iter().enumerate() {
                     parts.put_child(&i.to_string(), map.save());
@@ -156,6 +151,7 @@ impl Map {
                 Ok((Map::Kernel { kernel, landmarks, matrix, offset: parts.vector("offset", k)? }, k))
             }
             "unit_rows" => Ok((Map::UnitRows, d)),
+            "row_shares" => Ok((Map::RowShares, d)),
             "chain" => {
                 let mut maps = Vec::new();
                 let mut columns = d;
@@ -174,6 +170,31 @@ impl Map {
     }
 }
 
+/// Rows divided by a number computed from each; rows for which it is zero stay as they are. Sparse
+/// rows stay sparse.
+fn divide_rows(x: &Matrix, divisor: impl Fn(&mut dyn Iterator<Item = (usize, f64)>) -> f64) -> Matrix {
+    match x {
+        Matrix::Dense(x) => {
+            let mut out = x.clone();
+            for mut row in out.axis_iter_mut(Axis(0)) {
+                let by = divisor(&mut row.iter().copied().enumerate());
+                if by != 0.0 {
+                    row /= by;
+                }
+            }
+            Matrix::Dense(out)
+        }
+        Matrix::Sparse(x) => {
+            let mut out = SparseRows::new(x.n_columns());
+            for i in 0..x.n_rows() {
+                let by = divisor(&mut x.row(i));
+                out.push_row(x.row(i).map(|(j, v)| (j, if by == 0.0 { v } else { v / by })));
+            }
+            Matrix::Sparse(out)
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use ndarray::array;
@@ -181,29 +202,25 @@ mod tests {
     use super::*;
 
     fn forms() -> Vec<Map> {
-        let affine = Map::Affine { shift: array![1.0, 2.0], matrix: array![[1.0, 0.5], [0.0, 2.0]], offset: array![3.0, 4.0] };
-        let kernel = |kernel| Map::Kernel {
+        let scale = Map::Scale { shift: array![1.0, 2.0], scale: array![2.0, 0.5], offset: array![0.0, 1.0] };
+        let affine = Map::Affine {
+            shift: array![1.0, -1.0],
+            matrix: array![[1.0, 2.0, 0.0], [0.5, -1.0, 1.0]],
+            offset: array![1.0, 0.0, 0.0],
+        };
+        let chain = Map::Chain(vec![scale.clone(), affine.clone(), Map::UnitRows]);
+        let mut forms = vec![Map::Identity, scale, affine, Map::UnitRows, Map::RowShares, chain, Map::Chain(vec![])];
+        let kernels = [Kernel::Linear, Kernel::Rbf { bandwidth: 1.5 }, Kernel::Laplacian { bandwidth: 2.5 }];
+        forms.extend(kernels.map(kernel_map));
+        forms
+    }
+
+    fn kernel_map(kernel: Kernel) -> Map {
+        Map::Kernel {
             kernel,
             landmarks: array![[0.0, 1.0], [2.0, 3.0], [5.0, 5.0]],
             matrix: array![[1.0, 0.0], [0.0, 1.0], [1.0, 1.0]],
             offset: array![0.5, -0.5],
-        };
-        vec![
-            Map::Identity,
-            Map::UnitRows,
-            Map::Scale { shift: array![1.0, 2.0], scale: array![0.5, 0.25], offset: array![0.0, 1.0] },
-            affine.clone(),
-            kernel(Kernel::Linear),
-            kernel(Kernel::Rbf { bandwidth: 1.5 }),
-            kernel(Kernel::Laplacian { bandwidth: 2.5 }),
-            Map::Chain(vec![affine, Map::UnitRows]),
-        ]
-    }
-
-    #[test]
-    fn every_form_is_the_same_after_saving_and_loading() {
-        for map in forms() {
-            assert_eq!(Map::load(&map.save(), 2).map(|(m, _)| m), Ok(map));
         }
     }
 
@@ -222,16 +239,15 @@ mod tests {
 
     #[test]
     fn a_kernel_map_is_the_kernel_times_its_matrix() {
-        let map = &forms()[5];
-        let got = map.apply(&Matrix::from(array![[2.0, 3.0]]));
+        let got = kernel_map(Kernel::Rbf { bandwidth: 1.5 }).apply(&array![[2.0, 3.0]].into());
         let k = |squared: f64| (-squared / 4.5).exp();
         let want = array![[k(8.0) + k(13.0) + 0.5, 1.0 + k(13.0) - 0.5]];
-        assert!((&*got.dense() - &want).iter().all(|v| v.abs() < 1e-14));
+        assert!((got.dense().as_ref() - &want).iter().all(|v| v.abs() < 1e-14));
     }
 
     #[test]
-    fn parts_that_lie_are_refused() {
-        let saved = forms()[5].save();
+    fn a_kernel_map_that_lies_is_refused() {
+        let saved = kernel_map(Kernel::Rbf { bandwidth: 1.5 }).save();
         assert!(Map::load(&saved, 3).is_err(), "another number of columns");
         let mut lie = saved.clone();
         lie.put("kernel", Kernel::Rbf { bandwidth: -1.0 });
@@ -239,5 +255,37 @@ mod tests {
         let mut lie = saved;
         lie.put_array("offset", &array![1.0]);
         assert!(Map::load(&lie, 2).is_err(), "an offset of another length");
+    }
+
+    #[test]
+    fn every_form_saves_and_loads_and_maps_sparse_rows_like_dense_ones() {
+        let dense = array![[0.0, 3.0], [2.0, 0.0], [0.0, 0.0]];
+        let mut sparse = SparseRows::new(2);
+        sparse.push_row([(1, 3.0)]);
+        sparse.push_row([(0, 2.0)]);
+        sparse.push_row([]);
+        for map in forms() {
+            let (loaded, k) = Map::load(&map.save(), 2).expect("what was saved loads");
+            assert_eq!(loaded, map);
+            let out = map.apply(&dense.clone().into());
+            assert_eq!(out.n_columns(), k, "{map:?}");
+            let difference = out.dense().as_ref() - map.apply(&Matrix::Sparse(sparse.clone())).dense().as_ref();
+            assert!(difference.iter().all(|v| v.abs() < 1e-12), "{map:?}");
+        }
+    }
+
+    #[test]
+    fn an_affine_map_does_what_its_formula_says() {
+        let map = Map::Affine { shift: array![1.0], matrix: array![[2.0, -1.0]], offset: array![0.5, 0.0] };
+        assert_eq!(map.apply(&array![[3.0]].into()).dense().as_ref(), array![[4.5, -2.0]]);
+    }
+
+    #[test]
+    fn a_map_that_does_not_fit_is_refused() {
+        let map = Map::UnitRows.save();
+        assert!(Map::load(&map, 3).is_ok());
+        for map in forms().iter().filter(|m| matches!(m, Map::Scale { .. } | Map::Affine { .. })) {
+            assert!(Map::load(&map.save(), 3).is_err(), "{map:?}");
+        }
     }
 }
