@@ -265,7 +265,10 @@ mod tests {
             |p| p.sources[0].x = Matrix::Dense(array![[0.0, f64::INFINITY], [2.0, 1.0]]),
             "source 0: the value in row 0, column 1 is not finite",
         );
-        check(|p| p.sources[0].labels = Labels::Classes(vec![Some(0), None]), "source 0: the label in row 1 is missing");
+        check(
+            |p| p.sources[0].labels = Labels::Classes(vec![Some(0), None]),
+            "source 0: the label in row 1 is missing",
+        );
         check(
             |p| p.sources[0].labels = Labels::Classes(vec![Some(2), Some(0)]),
             "source 0: the label in row 0 is not one of the classes",

@@ -96,7 +96,7 @@ fn draw(shift: Shift, target: bool, (n, d): (usize, usize), rng: &mut ChaCha8Rng
         let code = match shift {
             Shift::Covariate => {
                 // y = [x₁ > x₀²]: the best line falls on the left and rises on the right.
-                row[0] = if target { 1.5 + 0.5 * row[0] } else { 1.3 * row[0] };
+                row[0] = if target { 1.2 + 0.6 * row[0] } else { 1.3 * row[0] };
                 row[1] = row[0] * row[0] + 1.5 * row[1];
                 usize::from(row[1] > row[0] * row[0])
             }
@@ -163,8 +163,7 @@ mod tests {
 
     #[test]
     fn values_follow_the_classes() {
-        let (problem, holdout) =
-            regression(Shift::Affine, Size::default(), &mut ChaCha8Rng::seed_from_u64(1));
+        let (problem, holdout) = regression(Shift::Affine, Size::default(), &mut ChaCha8Rng::seed_from_u64(1));
         assert_eq!(problem.task, Task::Regression);
         let Labels::Values(values) = holdout.labels else { panic!("regression has values") };
         assert!(values.iter().flatten().all(|v| v.abs() < 1.0 || (v - 3.0).abs() < 1.0));

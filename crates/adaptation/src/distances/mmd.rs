@@ -145,11 +145,7 @@ pub fn permutation_test(
 
 /// Rows in the form of kernel tiles, moved to the pooled mean: it changes no statistic, since the
 /// linear kernel's depends on differences only, and saves digits of the Gaussian kernel.
-fn prepared(
-    x: ArrayView2<f64>,
-    y: ArrayView2<f64>,
-    kernels: &[Kernel],
-) -> Result<(KernelRows, KernelRows), FitError> {
+fn prepared(x: ArrayView2<f64>, y: ArrayView2<f64>, kernels: &[Kernel]) -> Result<(KernelRows, KernelRows), FitError> {
     if x.nrows() < 2 || y.nrows() < 2 || kernels.is_empty() {
         return Err(FitError::Degenerate(format!(
             "MMD needs two rows a sample and a kernel; there are {} and {} rows and {} kernels",
@@ -305,6 +301,12 @@ impl BlockSums {
         Self { within: Array1::zeros(count), with_all: Array1::zeros(count), total: 0.0 }
     }
 
+    /// Adds `valuesᵀ V` to `with_all`.
+    fn add_with_all(&mut self, values: &Array1<f64>, v: ArrayView2<f64>) {
+        let out = self.with_all.view_mut().insert_axis(Axis(0));
+        product_into(out, Accumulate::Add, values.view().insert_axis(Axis(0)), v, 1.0);
+    }
+
     fn add(&mut self, other: &BlockSums) {
         self.within += &other.within;
         self.with_all += &other.with_all;
@@ -336,12 +338,12 @@ fn block_sums(
         row_sums += &k.sum_axis(Axis(1));
         sums.total += sides * k.sum();
         if columns != rows {
-            sums.with_all += &k.sum_axis(Axis(0)).dot(&v);
+            sums.add_with_all(&k.sum_axis(Axis(0)), v);
         }
     }
     relabellings.expand(rows.clone(), &mut indicators);
     let v = indicators.slice(s![..rows.len(), ..]);
-    sums.with_all += &row_sums.dot(&v);
+    sums.add_with_all(&row_sums, v);
     products.zip_mut_with(&v, |p, v| *p *= v);
     sums.within += &products.sum_axis(Axis(0));
     Ok(sums)
@@ -403,11 +405,7 @@ mod tests {
             let is_x = |row: &usize| relabellings.bits[row * relabellings.words + b / 64] >> (b % 64) & 1 == 1;
             let (first, second): (Vec<usize>, Vec<usize>) = (0..m + n).partition(is_x);
             assert_eq!((first.len(), second.len()), (m, n));
-            let want = plainly(
-                pooled.select(Axis(0), &first).view(),
-                pooled.select(Axis(0), &second).view(),
-                &kernels,
-            );
+            let want = plainly(pooled.select(Axis(0), &first).view(), pooled.select(Axis(0), &second).view(), &kernels);
             let got = if b == 0 { test.mmd2.unbiased } else { test.null[b - 1] };
             assert!((got - want.unbiased).abs() < 1e-12, "{b}: {got} {}", want.unbiased);
         }

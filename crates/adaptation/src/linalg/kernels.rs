@@ -329,8 +329,7 @@ mod tests {
         })
     }
 
-    const KERNELS: [Kernel; 3] =
-        [Kernel::Linear, Kernel::Rbf { bandwidth: 1.3 }, Kernel::Laplacian { bandwidth: 2.7 }];
+    const KERNELS: [Kernel; 3] = [Kernel::Linear, Kernel::Rbf { bandwidth: 1.3 }, Kernel::Laplacian { bandwidth: 2.7 }];
 
     #[test]
     fn tiles_hold_what_the_formula_says() {
@@ -341,7 +340,8 @@ mod tests {
             let worst = (kernel.matrix(&a, &b) - &want).mapv(f64::abs).fold(0.0, |m: f64, v| m.max(*v));
             assert!(worst < 1e-14, "{kernel:?}: {worst:e}");
             let right = noise(7, 3, 3);
-            let worst = (kernel.dot(&a, &b, right.view()) - want.dot(&right)).mapv(f64::abs).fold(0.0, |m: f64, v| m.max(*v));
+            let worst =
+                (kernel.dot(&a, &b, right.view()) - want.dot(&right)).mapv(f64::abs).fold(0.0, |m: f64, v| m.max(*v));
             assert!(worst < 1e-13, "{kernel:?}: {worst:e}");
         }
     }

@@ -4,9 +4,10 @@
 //! landmarks. Linear in the number of rows.
 
 use ndarray::{Array2, Axis};
+use rand_chacha::ChaCha8Rng;
 use thiserror::Error;
 
-use super::kernels::{Kernel, KernelError, KernelRows, landmark_product};
+use super::kernels::{Kernel, KernelError, KernelRows, landmark_product, sample_rows};
 use super::{DecompositionError, Matrix, column_means, symmetric_eigen};
 
 /// Directions whose eigenvalue is below this share of the largest are rounding, and are left out.
@@ -73,10 +74,19 @@ impl Nystrom {
     }
 }
 
+/// At most `most` rows to build features from, half of them from `target` where both sides have enough,
+/// so that neither domain is seen through the other alone. All rows, in order, where there are no more.
+pub fn landmarks_of(sources: &[&Matrix], target: &Matrix, most: usize, rng: &mut ChaCha8Rng) -> Array2<f64> {
+    let n_source: usize = sources.iter().map(|x| x.n_rows()).sum();
+    let from_target = target.n_rows().min(most - n_source.min(most / 2));
+    let source = sample_rows(sources, most - from_target, rng);
+    let target = sample_rows(&[target], from_target, rng);
+    ndarray::concatenate![Axis(0), source, target]
+}
+
 #[cfg(test)]
 mod tests {
     use rand::{RngExt, SeedableRng};
-    use rand_chacha::ChaCha8Rng;
 
     use super::*;
 
@@ -91,5 +101,22 @@ mod tests {
             let worst = error.iter().fold(0.0, |m: f64, v| m.max(v.abs()));
             assert!(worst < 1e-8, "{kernel:?}: {worst:e}");
         }
+    }
+
+    #[test]
+    fn landmarks_come_from_both_domains_and_are_all_rows_where_these_are_few() {
+        let source = Matrix::Dense(Array2::from_shape_fn((100, 1), |(i, _)| i as f64));
+        let target = |n| Matrix::Dense(Array2::from_shape_fn((n, 1), |(i, _)| -1.0 - i as f64));
+        let count = |n_target, most| {
+            let mut rng = ChaCha8Rng::seed_from_u64(0);
+            let rows = landmarks_of(&[&source], &target(n_target), most, &mut rng);
+            let from_target = rows.iter().filter(|v| **v < 0.0).count();
+            (rows.nrows() - from_target, from_target)
+        };
+        assert_eq!(count(80, 1000), (100, 80));
+        assert_eq!(count(80, 20), (10, 10));
+        assert_eq!(count(4, 20), (16, 4));
+        assert_eq!(count(500, 150), (75, 75));
+        assert_eq!(count(500, 300), (100, 200));
     }
 }

@@ -27,12 +27,7 @@ impl KernelName {
     ///
     /// # Errors
     /// [`KernelError::ZeroMedian`].
-    pub fn resolve(
-        self,
-        bandwidth: Bandwidth,
-        parts: &[&Matrix],
-        rng: &mut ChaCha8Rng,
-    ) -> Result<Kernel, KernelError> {
+    pub fn resolve(self, bandwidth: Bandwidth, parts: &[&Matrix], rng: &mut ChaCha8Rng) -> Result<Kernel, KernelError> {
         let mut sigma = |distance| match bandwidth {
             Bandwidth::Number(v) => Ok(v),
             Bandwidth::Word(_) => median_bandwidth(parts, distance, rng),

@@ -156,8 +156,7 @@ impl Continued<'_> {
             let mut sum = 0.0;
             for fold in 0..n_folds {
                 ctx.step((s * n_folds + fold) as u64, Some(total))?;
-                let (left_out, kept): (Vec<usize>, Vec<usize>) =
-                    (0..rows.len()).partition(|i| fold_of[*i] == fold);
+                let (left_out, kept): (Vec<usize>, Vec<usize>) = (0..rows.len()).partition(|i| fold_of[*i] == fold);
                 let pick = |places: Vec<usize>| places.into_iter().map(|i| rows[i]).collect::<Vec<_>>();
                 let model = self.fit(&pick(kept), &[], pull, ctx)?;
                 let left_out = self.labelled(&pick(left_out));
