@@ -7,9 +7,13 @@ mod exp;
 pub mod kernels;
 mod matrix;
 pub mod nystrom;
+mod partial;
 mod principal;
 
-pub use decompose::{DecompositionError, symmetric_eigen, thin_svd, top_symmetric_eigen};
+pub use decompose::{
+    DecomposeError, Triangle, cholesky, inverse_sqrt_spd, solve_spd, solve_triangular, sqrt_spd, symmetric_eigen,
+    thin_svd, top_symmetric_eigen,
+};
 pub use dense::{column_means, matmul, matmul_nt, matmul_tn};
 pub use matrix::{Matrix, SparseRows};
 pub use principal::PrincipalAxes;
