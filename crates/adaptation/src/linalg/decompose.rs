@@ -2,12 +2,12 @@
 //! follows from the problem's size, start vectors are fixed and the signs of eigenvectors and
 //! singular vectors are chosen so that the component of largest magnitude is positive.
 
+use faer::diag::Diag;
 use faer::dyn_stack::{MemBuffer, MemStack};
 use faer::linalg::cholesky::llt;
 use faer::linalg::evd::{self, ComputeEigenvectors};
 use faer::linalg::svd::{self, ComputeSvdVectors};
 use faer::linalg::triangular_solve;
-use faer::diag::Diag;
 use faer::{ColRef, Conj, Mat, MatRef};
 use faer_ext::IntoFaer;
 use ndarray::{Array1, Array2, ArrayView2, Axis, s};

@@ -7,6 +7,7 @@ mod exp;
 pub mod kernels;
 mod matrix;
 pub mod nystrom;
+mod optimise;
 mod partial;
 mod principal;
 
@@ -16,4 +17,8 @@ pub use decompose::{
 };
 pub use dense::{column_means, matmul, matmul_nt, matmul_tn};
 pub use matrix::{Matrix, SparseRows};
+pub use optimise::{Iteration, Minimum, Options, Stop, minimise};
 pub use principal::PrincipalAxes;
+
+#[cfg(test)]
+mod tests;
