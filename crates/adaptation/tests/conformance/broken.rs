@@ -9,9 +9,7 @@ use adaptation::features::{DomainMaps, Map};
 use adaptation::learners::{BoundLearner, LinearModel, Prediction, Predictor};
 use adaptation::linalg::Matrix;
 use adaptation::methods::statistical_alignment::moment_matching::MomentMatching;
-use adaptation::methods::{
-    AdapterMethod, Card, Family, FittedMethod, Method, Needs, Toy,
-};
+use adaptation::methods::{AdapterMethod, Card, Family, FittedMethod, Method, Needs, Toy};
 use adaptation::params::{Checked, ParamErrors, schema_of};
 use adaptation::parts::Parts;
 use ndarray::Array1;
@@ -21,7 +19,7 @@ use serde_json::{Value, json};
 
 /// What is wrong with a method.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Fault {
+pub(crate) enum Fault {
     None,
     RefusesItsDefaults,
     AcceptsEverything,
@@ -44,12 +42,12 @@ pub enum Fault {
     TrainsWithoutAdapting,
 }
 
-pub struct Faulty(pub Fault);
+pub(crate) struct Faulty(pub(crate) Fault);
 
-pub static SOUND: Faulty = Faulty(Fault::None);
+pub(crate) static SOUND: Faulty = Faulty(Fault::None);
 
 /// The check, and a method that it must refuse.
-pub static METHODS: &[(&str, &dyn Method)] = &[
+pub(crate) static METHODS: &[(&str, &dyn Method)] = &[
     ("defaults_are_valid", &Faulty(Fault::RefusesItsDefaults)),
     ("bounds_refuse_just_outside", &Faulty(Fault::AcceptsEverything)),
     ("bounds_refuse_just_outside", &Faulty(Fault::AcceptsUnknownNames)),
@@ -133,7 +131,9 @@ impl Method for Faulty {
                 let source_only = adaptation::methods::find("source_only").expect("it is on the list");
                 return source_only.fit(problem, params, learner, ctx);
             }
-            Fault::AcceptsNaN if problem.check().is_err() => return self.fit(&without_nan(problem), params, learner, ctx),
+            Fault::AcceptsNaN if problem.check().is_err() => {
+                return self.fit(&without_nan(problem), params, learner, ctx);
+            }
             Fault::NamesNoPlace if problem.check().is_err() => {
                 return Err(FitError::Degenerate("something is wrong".into()));
             }

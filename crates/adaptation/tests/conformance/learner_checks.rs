@@ -17,7 +17,7 @@ use crate::support::{Outcome, near, numbers};
 
 type Check = fn(&dyn ErasedLearner) -> Outcome;
 
-pub const CHECKS: &[(&str, Check)] = &[
+pub(crate) const CHECKS: &[(&str, Check)] = &[
     ("defaults_are_valid", defaults_are_valid),
     ("bounds_refuse_just_outside", bounds),
     ("same_seed_same_bits", same_seed_same_bits),
@@ -64,7 +64,11 @@ impl Rows {
     }
 }
 
-fn fit(learner: &dyn ErasedLearner, training: &Training, start: Option<&Start>) -> Result<Box<dyn Predictor>, FitError> {
+fn fit(
+    learner: &dyn ErasedLearner,
+    training: &Training,
+    start: Option<&Start>,
+) -> Result<Box<dyn Predictor>, FitError> {
     learner.fit(training, start, &Value::Null, &mut Ctx::new(3, &Silent))
 }
 
