@@ -218,7 +218,7 @@ fn from_store(error: object_store::Error) -> BlobError {
 
 /// Whether a full disk or quota is at the bottom of it.
 fn is_full(error: &(dyn Error + 'static)) -> bool {
-    std::iter::successors(Some(error), |e| e.source()).filter_map(|e| e.downcast_ref::<io::Error>()).any(|e| {
+    std::iter::successors(Some(error), |e| (*e).source()).filter_map(|e| e.downcast_ref::<io::Error>()).any(|e| {
         let inner_is_full = e.get_ref().is_some_and(|inner| is_full(inner));
         inner_is_full || matches!(e.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
     })
