@@ -18,7 +18,10 @@ pub(super) fn read(bytes: &[u8], limits: &Limits) -> Result<Parsed, IngestError>
         return Err(IngestError::Empty { message: "the file is blank; send a header line and rows".into() });
     }
     let names = header_names(&header, limits)?;
-    let mut columns: Vec<TextColumn> = names.iter().map(|_| TextColumn::new()).collect();
+    // Every row ends its line, but for the last. Rows beyond the limits will be refused and need no room.
+    let lines = text.bytes().filter(|b| *b == b'\n').count();
+    let expected = lines.min(limits.rows).min(limits.cells / names.len().max(1));
+    let mut columns: Vec<TextColumn> = names.iter().map(|_| TextColumn::new(expected)).collect();
     let n_rows = read_rows(&mut reader, &text, names.len(), limits, |record, line| {
         for (column, cell) in columns.iter_mut().zip(record.iter()) {
             column.push(cell_text(cell), line);
