@@ -9,9 +9,7 @@ use adaptation::features::{DomainMaps, Map};
 use adaptation::learners::{BoundLearner, LinearModel, Prediction, Predictor};
 use adaptation::linalg::Matrix;
 use adaptation::methods::statistical_alignment::moment_matching::MomentMatching;
-use adaptation::methods::{
-    AdapterMethod, Card, Family, FittedMethod, Method, Needs, Toy,
-};
+use adaptation::methods::{AdapterMethod, Card, Family, FittedMethod, Method, Needs, Toy};
 use adaptation::params::{Checked, ParamErrors, schema_of};
 use adaptation::parts::Parts;
 use ndarray::Array1;
@@ -133,7 +131,9 @@ impl Method for Faulty {
                 let source_only = adaptation::methods::find("source_only").expect("it is on the list");
                 return source_only.fit(problem, params, learner, ctx);
             }
-            Fault::AcceptsNaN if problem.check().is_err() => return self.fit(&without_nan(problem), params, learner, ctx),
+            Fault::AcceptsNaN if problem.check().is_err() => {
+                return self.fit(&without_nan(problem), params, learner, ctx);
+            }
             Fault::NamesNoPlace if problem.check().is_err() => {
                 return Err(FitError::Degenerate("something is wrong".into()));
             }

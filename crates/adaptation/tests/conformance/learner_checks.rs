@@ -64,7 +64,11 @@ impl Rows {
     }
 }
 
-fn fit(learner: &dyn ErasedLearner, training: &Training, start: Option<&Start>) -> Result<Box<dyn Predictor>, FitError> {
+fn fit(
+    learner: &dyn ErasedLearner,
+    training: &Training,
+    start: Option<&Start>,
+) -> Result<Box<dyn Predictor>, FitError> {
     learner.fit(training, start, &Value::Null, &mut Ctx::new(3, &Silent))
 }
 
