@@ -51,7 +51,7 @@ pub struct Training<'a> {
 pub struct Start<'a> {
     pub model: &'a dyn Predictor,
     /// Strength λ of the pull λ/2·‖w − w₀‖² towards the start (L2-SP, Li, Grandvalet and Davoine 2018),
-    /// which then replaces the learner's own l2; 0 only begins there.
+    /// which then replaces the learner's own l2; 0 only begins there and keeps it.
     pub pull: f64,
     /// Rows on which an iterative fit stops early: the iterate with the least loss there is kept.
     pub validation: Option<&'a Training<'a>>,
