@@ -89,9 +89,9 @@ proptest! {
         let json = serde_json::json!({"columns": ["a"], "data": values.iter().map(|x| [x]).collect::<Vec<_>>()});
         let csv = read(&format!("a\n{csv}").into(), &Options::default()).unwrap();
         let json = read(&json.to_string().into(), &Options::default()).unwrap();
-        for i in 0..values.len() {
-            prop_assert_eq!(csv.table.columns()[0].values.number(i), Some(values[i]));
-            prop_assert_eq!(json.table.columns()[0].values.number(i), Some(values[i]));
+        for (i, expected) in values.iter().enumerate() {
+            prop_assert_eq!(csv.table.columns()[0].values.number(i), Some(*expected));
+            prop_assert_eq!(json.table.columns()[0].values.number(i), Some(*expected));
         }
     }
 }
