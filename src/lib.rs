@@ -5,3 +5,4 @@ pub mod blobs;
 pub mod ingest;
 pub mod records;
 pub mod store;
+pub mod worker;
