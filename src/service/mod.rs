@@ -25,9 +25,9 @@ pub use error::{Code, Fault, Place, ServiceError};
 pub use events::{EventPage, EventStream};
 pub use jobs::{CancelledJob, NewJobContext, Submitted, Wait};
 pub use models::ModelWithVersion;
-pub use predict::{Answer, ModelCache, OnePrediction, PredictInput};
-pub use rows::{Cell, InlineRows};
-pub use scratch::Upload;
+pub use predict::{Answer, ModelCache};
+pub use rows::{InlineRows, PredictDocument};
+pub use scratch::{Received, Upload};
 pub use spec::JobRequest;
 
 use crate::blobs::Blobs;
