@@ -121,8 +121,9 @@ pub enum Place {
     Pointer(String),
     /// A named parameter next to the document.
     Parameter(String),
-    /// A place in a table: row counted from 1 without the header, column by name.
-    Cell { row: Option<u64>, column: Option<String> },
+    /// A place in a table: row counted from 1 without the header, line of a text file counted from 1,
+    /// column by name.
+    Cell { row: Option<u64>, line: Option<u64>, column: Option<String> },
 }
 
 /// Why a use case was refused. `detail` is public text; what only operators may read is in `cause`.

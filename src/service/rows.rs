@@ -143,9 +143,9 @@ impl InlineRows {
                     Place::Pointer(format!("/data/{i}/{}", index.get(&problem.column).copied().unwrap_or_default()))
                 }
                 (Written::Csv, Some(i)) => {
-                    Place::Cell { row: Some(i as u64 + 1), column: Some(problem.column.clone()) }
+                    Place::Cell { row: Some(i as u64 + 1), line: None, column: Some(problem.column.clone()) }
                 }
-                (_, None) => Place::Cell { row: None, column: Some(problem.column.clone()) },
+                (_, None) => Place::Cell { row: None, line: None, column: Some(problem.column.clone()) },
             };
             Fault { at, code: problem.code.to_owned(), detail: problem.detail.clone() }
         }
