@@ -229,6 +229,7 @@ mod tests {
         check(r#"{"inner":{"n":"x"},}"#, Code::MalformedJson, "line 1 column 20");
         check(r#"{} {}"#, Code::MalformedJson, "line 1");
         check("", Code::MalformedJson, "EOF");
-        check(&"[".repeat(200), Code::InvalidParameter, "x");
+        let deep = json::<serde_json::Value>("[".repeat(200).as_bytes()).expect_err("refused");
+        assert_eq!(deep.code, Code::JsonTooDeep);
     }
 }

@@ -41,7 +41,7 @@ enum Written {
 
 /// The document of a prediction: either `rows`, or `columns` and `data`.
 #[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, expecting = "an object")]
 pub struct PredictDocument {
     #[serde(default)]
     rows: Option<Records>,

@@ -22,7 +22,7 @@ const LATER_KINDS: [&str; 6] = ["select", "compare", "evaluate", "predict", "mon
 
 /// The document that starts a job. Unknown fields are refused.
 #[derive(Debug, Clone, Default, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, expecting = "an object")]
 pub struct JobRequest {
     pub kind: String,
     #[serde(default)]
