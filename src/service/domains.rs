@@ -106,7 +106,7 @@ impl Service {
         }
         let prepare = move || prepare(&bytes, &settings);
         let prepared = tokio::task::spawn_blocking(prepare).await.map_err(ServiceError::internal)??;
-        let blob = self.blobs.put(prepared.parquet).await.map_err(of_blob)?;
+        let blob = self.blobs.put(prepared.parquet).await.map_err(of_blob)?.to_string();
         let new = NewDomainVersion {
             tenant: tenant.clone(),
             id: DomainId::at(now),
@@ -197,7 +197,8 @@ impl Service {
     }
 
     pub(super) async fn blob(&self, key: &str) -> Result<Bytes, ServiceError> {
-        self.blobs.get(key).await.map_err(of_blob)
+        let id = key.parse().map_err(of_blob)?;
+        self.blobs.get(&id).await.map_err(of_blob)
     }
 }
 
@@ -252,7 +253,11 @@ pub(super) fn of_ingest(error: &IngestError) -> ServiceError {
 fn of_blob(error: BlobError) -> ServiceError {
     let cause = Some(error.to_string());
     match error {
-        BlobError::Full => ServiceError::new(Code::StorageFull, "the disk of the service is full"),
-        _ => ServiceError { cause, ..ServiceError::new(Code::StorageUnavailable, "a file could not be read or stored") },
+        BlobError::Full(_) => ServiceError::new(Code::StorageFull, "the disk of the service is full"),
+        BlobError::Unavailable(_) => {
+            let public = ServiceError::new(Code::StorageUnavailable, "the storage of files does not answer; try again");
+            ServiceError { cause, ..public }
+        }
+        BlobError::InvalidId | BlobError::Missing(_) | BlobError::Corrupt(_) => ServiceError::internal(error),
     }
 }

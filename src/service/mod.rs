@@ -26,7 +26,7 @@ pub use error::{Code, Fault, Place, ServiceError};
 pub use events::{EventPage, EventStream};
 pub use jobs::{CancelledJob, NewJobContext, Submitted, Wait};
 pub use models::ModelWithVersion;
-pub use predict::{Answer, ModelCache};
+pub use predict::{Answer, ModelCache, PredictInput};
 pub use rows::{InlineRows, PredictDocument};
 pub use scratch::{Received, Upload};
 pub use spec::JobRequest;

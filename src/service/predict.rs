@@ -4,16 +4,28 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use adaptation::engine::FittedModel;
 use adaptation::learners::Prediction;
+use bytes::Bytes;
+use tokio::task::spawn_blocking;
 
+use super::domains::of_ingest;
 use super::error::{Code, ServiceError};
 use super::rows::InlineRows;
-use super::{ModelWithVersion, Service};
+use super::{DomainOptions, ModelWithVersion, Service};
+use crate::ingest;
 use crate::records::{ModelId, TenantId, VersionedReference};
 
 /// Loaded models, the most recently used last; at most as many as the bound says.
 pub struct ModelCache {
     loaded: Mutex<Vec<(String, Arc<FittedModel>)>>,
     bound: usize,
+}
+
+/// Rows to predict.
+#[derive(Debug, Clone)]
+pub enum PredictInput {
+    Rows(InlineRows),
+    /// A file in one of the formats that domains are read from.
+    File { bytes: Bytes, media_type: Option<String> },
 }
 
 /// Predictions of one model, row by row in the order of the input.
@@ -57,20 +69,24 @@ impl Service {
         &self,
         tenant: &TenantId,
         reference: &VersionedReference<ModelId>,
-        rows: InlineRows,
+        input: PredictInput,
     ) -> Result<Answer, ServiceError> {
-        let (n, most) = (rows.n_rows(), self.limits.max_predict_rows);
-        if n > most {
-            return Err(ServiceError::new(Code::TooManyRows, format!("{n} rows, at most {most} are predicted at once")));
-        }
-        if n == 0 {
-            return Err(ServiceError::new(Code::DataEmpty, "there are no rows to predict"));
-        }
         let found = self.model(tenant, reference).await?;
         let model = self.loaded(&found).await?;
         let name = format!("{}@{}", found.version.name, found.version.version);
-        let run = move || run(name, &model, rows);
-        tokio::task::spawn_blocking(run).await.map_err(ServiceError::internal)?
+        let most = self.limits.max_predict_rows;
+        let settings = |media_type| self.ingest_options(&DomainOptions { media_type, ..DomainOptions::default() });
+        let run = match input {
+            PredictInput::Rows(rows) => spawn_blocking(move || run(name, &model, rows, most)),
+            PredictInput::File { bytes, media_type } => {
+                let settings = settings(media_type);
+                spawn_blocking(move || {
+                    let table = ingest::read_rows(&bytes, &settings).map_err(|e| of_ingest(&e))?;
+                    run(name, &model, InlineRows::of_file(table), most)
+                })
+            }
+        };
+        run.await.map_err(ServiceError::internal)?
     }
 
     async fn loaded(&self, found: &ModelWithVersion) -> Result<Arc<FittedModel>, ServiceError> {
@@ -80,7 +96,7 @@ impl Service {
         }
         let bytes = self.blob(blob).await?;
         let load = move || FittedModel::load(&bytes);
-        let loaded = tokio::task::spawn_blocking(load).await.map_err(ServiceError::internal)?;
+        let loaded = spawn_blocking(load).await.map_err(ServiceError::internal)?;
         let model = Arc::new(loaded.map_err(|e| ServiceError {
             cause: Some(e.to_string()),
             ..ServiceError::new(Code::ModelCorrupt, "the stored model file cannot be read")
@@ -90,13 +106,18 @@ impl Service {
     }
 }
 
-fn run(name: String, model: &FittedModel, rows: InlineRows) -> Result<Answer, ServiceError> {
+fn run(name: String, model: &FittedModel, rows: InlineRows, most: usize) -> Result<Answer, ServiceError> {
     let n = rows.n_rows();
-    let place = rows.locator();
-    let prediction = model.predict(&rows.into_table()).map_err(|problems| {
+    if n > most {
+        return Err(ServiceError::new(Code::TooManyRows, format!("{n} rows, at most {most} are predicted at once")));
+    }
+    if n == 0 {
+        return Err(ServiceError::new(Code::DataEmpty, "there are no rows to predict"));
+    }
+    let prediction = model.predict(&rows.table).map_err(|problems| {
         let many = if problems.len() == 1 { "1 problem".into() } else { format!("{} problems", problems.len()) };
         let error = ServiceError::new(Code::InputSchemaMismatch, format!("{many} in {n} rows"));
-        ServiceError { faults: problems.iter().map(&place).collect(), ..error }
+        ServiceError { faults: problems.iter().map(|p| rows.fault(p)).collect(), ..error }
     })?;
     Ok(Answer { model: name, classes: model.manifest().classes.clone(), prediction })
 }

@@ -127,7 +127,7 @@ fn of_base<T: serde::de::DeserializeOwned>(inputs: &Inputs, field: &str) -> Opti
 /// Whether at least one row has a label.
 pub(super) fn is_labelled(version: &DomainVersionRecord) -> bool {
     let label = version.columns.iter().find(|c| c.role == Role::Label);
-    label.is_some_and(|c| c.statistics["n_missing"].as_i64().is_none_or(|missing| missing < version.n_rows))
+    label.is_some_and(|c| c.statistics["missing"].as_i64().is_none_or(|missing| missing < version.n_rows))
 }
 
 /// The task that all labelled inputs agree on.

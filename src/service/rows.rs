@@ -1,4 +1,4 @@
-//! Rows that come inside a request: JSON records, JSON arrays or CSV, and the table that they make.
+//! Rows that come inside a request as JSON records or arrays, and the table that they make.
 //! Numbers go straight into cells, never through a tree of JSON values.
 
 use std::collections::HashMap;
@@ -22,11 +22,10 @@ pub enum Cell {
     Text(String),
 }
 
-/// Rows as columns of cells, and how they were written, so that faults point to where they stand.
+/// Rows as a table, and how they were written, so that faults point to where they stand.
 #[derive(Debug, Clone, PartialEq)]
 pub struct InlineRows {
-    columns: Vec<(String, Vec<Cell>)>,
-    n_rows: usize,
+    pub(super) table: Table,
     written: Written,
 }
 
@@ -36,7 +35,8 @@ enum Written {
     Records,
     /// `{"columns": ["a"], "data": [[1], …]}`
     Arrays,
-    Csv,
+    /// A file in one of the formats of domains.
+    File,
 }
 
 /// The document of a prediction: either `rows`, or `columns` and `data`.
@@ -52,7 +52,7 @@ pub struct PredictDocument {
 }
 
 /// Cells of records, column by column.
-#[derive(Debug, Default, PartialEq)]
+#[derive(Debug, Default)]
 struct Records {
     columns: Vec<(String, Vec<Cell>)>,
     index: HashMap<String, usize>,
@@ -66,7 +66,7 @@ impl PredictDocument {
     pub fn into_rows(self) -> Result<InlineRows, ServiceError> {
         match (self.rows, self.columns, self.data) {
             (Some(records), None, None) => {
-                Ok(InlineRows { columns: records.columns, n_rows: records.n_rows, written: Written::Records })
+                Ok(InlineRows::new(records.columns, Written::Records))
             }
             (None, Some(columns), Some(data)) => arrays(columns, data),
             _ => Err(ServiceError::at(
@@ -94,93 +94,39 @@ fn arrays(names: Vec<String>, data: Vec<Vec<Cell>>) -> Result<InlineRows, Servic
         }
         columns.iter_mut().zip(row).for_each(|((_, cells), cell)| cells.push(cell));
     }
-    Ok(InlineRows { columns, n_rows, written: Written::Arrays })
+    Ok(InlineRows::new(columns, Written::Arrays))
 }
 
 impl InlineRows {
-    /// Rows of a CSV text with a header; an empty field is a missing value.
-    ///
-    /// # Errors
-    /// If the text is no such CSV.
-    pub fn from_csv(bytes: &[u8]) -> Result<Self, ServiceError> {
-        let mut reader = csv::ReaderBuilder::new().flexible(false).from_reader(bytes);
-        let invalid = |e: csv::Error| csv_fault(&e);
-        let header = reader.headers().map_err(invalid)?.clone();
-        let mut columns: Vec<(String, Vec<Cell>)> = header.iter().map(|n| (n.trim().to_owned(), Vec::new())).collect();
-        for j in 0..columns.len() {
-            if columns[..j].iter().any(|(name, _)| *name == columns[j].0) {
-                let detail = format!("column {:?} occurs twice", columns[j].0);
-                return Err(ServiceError::new(Code::DataInvalid, detail));
-            }
-        }
-        let mut n_rows = 0;
-        for record in reader.records() {
-            let record = record.map_err(invalid)?;
-            columns.iter_mut().zip(&record).for_each(|((_, cells), field)| cells.push(cell_of(field)));
-            n_rows += 1;
-        }
-        Ok(Self { columns, n_rows, written: Written::Csv })
+    /// A column is of numbers if all its cells are, else of words. Names are distinct.
+    fn new(columns: Vec<(String, Vec<Cell>)>, written: Written) -> Self {
+        let columns = columns.into_iter().map(|(name, cells)| Column { name, values: values_of(cells) });
+        Self { table: Table::new(columns.collect()), written }
+    }
+
+    /// Rows that came as a file.
+    pub(super) fn of_file(table: Table) -> Self {
+        Self { table, written: Written::File }
     }
 
     pub fn n_rows(&self) -> usize {
-        self.n_rows
-    }
-
-    /// The same rows as a table: a column is of numbers if all its cells are, else of words.
-    pub fn into_table(self) -> Table {
-        Table::new(self.columns.into_iter().map(|(name, cells)| Column { name, values: values_of(cells) }).collect())
+        self.table.n_rows()
     }
 
     /// Where a problem of the table stands in what was sent.
-    pub fn locator(&self) -> impl Fn(&InputProblem) -> Fault + use<> {
-        let written = self.written;
-        let index: HashMap<String, usize> =
-            self.columns.iter().enumerate().map(|(j, (name, _))| (name.clone(), j)).collect();
-        move |problem| {
-            let at = match (written, problem.row) {
-                (Written::Records, Some(i)) => Place::Pointer(format!("/rows/{i}/{}", escape_pointer(&problem.column))),
-                (Written::Arrays, Some(i)) => {
-                    Place::Pointer(format!("/data/{i}/{}", index.get(&problem.column).copied().unwrap_or_default()))
-                }
-                (Written::Csv, Some(i)) => {
-                    Place::Cell { row: Some(i as u64 + 1), line: None, column: Some(problem.column.clone()) }
-                }
-                (_, None) => Place::Cell { row: None, line: None, column: Some(problem.column.clone()) },
-            };
-            Fault { at, code: problem.code.to_owned(), detail: problem.detail.clone() }
-        }
-    }
-}
-
-fn csv_fault(error: &csv::Error) -> ServiceError {
-    let row = error.position().map(|p| p.record());
-    let detail = match error.kind() {
-        csv::ErrorKind::Utf8 { .. } => return ServiceError::new(Code::EncodingError, "the CSV is not UTF-8"),
-        csv::ErrorKind::UnequalLengths { expected_len, len, .. } => format!("{len} fields, {expected_len} expected"),
-        _ => "the CSV cannot be read".to_owned(),
-    };
-    let place = row.map_or(String::new(), |r| format!("row {r}: "));
-    ServiceError::new(Code::DataInvalid, format!("{place}{detail}")).with(Fault {
-        at: Place::Cell { row, column: None },
-        code: "ragged_row".into(),
-        detail,
-    })
-}
-
-fn cell_of(field: &str) -> Cell {
-    let field = field.trim();
-    if matches!(field, "" | "NA" | "N/A" | "NaN" | "nan" | "null" | "NULL" | "?") {
-        Cell::Missing
-    } else if let Ok(i) = field.parse::<i64>() {
-        Cell::Integer(i)
-    } else if let Some(x) = field.parse::<f64>().ok().filter(|x| x.is_finite()) {
-        Cell::Number(x)
-    } else {
-        match field {
-            "true" | "True" | "TRUE" => Cell::Boolean(true),
-            "false" | "False" | "FALSE" => Cell::Boolean(false),
-            _ => Cell::Text(field.to_owned()),
-        }
+    pub(super) fn fault(&self, problem: &InputProblem) -> Fault {
+        let at = match (self.written, problem.row) {
+            (Written::Records, Some(i)) => Place::Pointer(format!("/rows/{i}/{}", escape_pointer(&problem.column))),
+            (Written::Arrays, Some(i)) => {
+                let j = self.table.columns().iter().position(|c| c.name == problem.column);
+                Place::Pointer(format!("/data/{i}/{}", j.unwrap_or_default()))
+            }
+            (Written::File, Some(i)) => {
+                Place::Cell { row: Some(i as u64 + 1), line: None, column: Some(problem.column.clone()) }
+            }
+            (_, None) => Place::Cell { row: None, line: None, column: Some(problem.column.clone()) },
+        };
+        Fault { at, code: problem.code.to_owned(), detail: problem.detail.clone() }
     }
 }
 
@@ -340,13 +286,11 @@ mod tests {
     }
 
     #[test]
-    fn both_forms_and_csv_make_the_same_table() {
+    fn both_forms_make_the_same_table() {
         let records = rows(r#"{"rows":[{"a":1,"b":"x"},{"b":null,"a":2.5,"c":true}]}"#).expect("records");
         let arrays = rows(r#"{"columns":["a","b","c"],"data":[[1,"x",null],[2.5,null,true]]}"#).expect("arrays");
-        let csv = InlineRows::from_csv(b"a,b,c\n1,x,\n2.5,,true\n").expect("csv");
-        let table = records.into_table();
-        assert_eq!(table, arrays.into_table());
-        assert_eq!(table, csv.into_table());
+        let table = records.table;
+        assert_eq!(table, arrays.table);
         assert_eq!(table.column("a").map(|c| c.values.clone()), Some(Values::Number(vec![Some(1.0), Some(2.5)])));
         assert_eq!(table.column("c").map(|c| c.values.clone()), Some(Values::Boolean(vec![None, Some(true)])));
     }
@@ -366,6 +310,5 @@ mod tests {
         refused(r#"{"columns":["a"],"data":[[1,2]]}"#, "2 values for 1");
         refused(r#"{"columns":["a"]}"#, "either");
         refused(r#"{"row":[]}"#, "unknown field");
-        assert!(InlineRows::from_csv(b"a,b\n1\n").is_err());
     }
 }
