@@ -12,12 +12,13 @@ use super::scoring::{Pair, Scored};
 use super::spec::{Evaluation, Spec};
 use crate::context::{Ctx, FitError};
 use crate::data::{Dataset, DomainTable, Labels, Problem, Task, TaskKind};
-use crate::distances;
+use crate::distances::mmd::mmd2_unbiased;
 use crate::evaluation::{self, Split};
-use crate::features::{Map, Pipeline};
+use crate::features::Map;
 use crate::learners::{self, BoundLearner, Predictor};
 use crate::linalg::Matrix;
 use crate::methods::{self, Method, Needs};
+use crate::params::Bandwidth;
 
 /// The phases of a run, in order; observers get these names.
 pub const PHASES: [&str; 5] = ["source_only", "fit", "evaluate", "score", "distances"];
@@ -306,7 +307,7 @@ impl<'a> Run<'a> {
             return Ok(Mmd2 { before: None, after: None });
         }
         let target = &fit.problem.target.x;
-        let before = distances::mmd2(&fit.problem.pooled_sources(), target, MMD_ROWS, ctx)?;
+        let before = mmd2(&fit.problem.pooled_sources(), target, ctx)?;
         let identity = fit.adapted.map == Map::Identity && fit.source_maps.iter().all(|m| *m == Map::Identity);
         if identity {
             return Ok(Mmd2 { before, after: None });
@@ -314,7 +315,16 @@ impl<'a> Run<'a> {
         let mapped: Vec<Matrix> =
             fit.problem.sources.iter().zip(&fit.source_maps).map(|(s, m)| m.apply(&s.x)).collect();
         let sources = Matrix::stack(&mapped.iter().collect::<Vec<_>>());
-        let after = distances::mmd2(&sources, &fit.adapted.map.apply(target), MMD_ROWS, ctx)?;
+        let after = mmd2(&sources, &fit.adapted.map.apply(target), ctx)?;
         Ok(Mmd2 { before, after })
+    }
+}
+
+/// MMD² with the median bandwidth; `None` where it is not defined, as for a domain of one row.
+fn mmd2(x: &Matrix, y: &Matrix, ctx: &Ctx) -> Result<Option<f64>, FitError> {
+    match mmd2_unbiased(x, y, Bandwidth::default(), Some(MMD_ROWS), ctx) {
+        Ok(value) => Ok(Some(value)),
+        Err(FitError::Degenerate(_)) => Ok(None),
+        Err(e) => Err(e),
     }
 }

@@ -3,6 +3,7 @@
 
 use ndarray::{Array1, Array2, Axis};
 
+use crate::linalg::kernels::{Kernel, landmark_product};
 use crate::linalg::{Matrix, SparseRows};
 use crate::parts::{LoadError, Parts};
 
@@ -19,6 +20,13 @@ pub enum Map {
     /// `(x − shift) · matrix + offset`; shift `(d,)`, matrix `(d, k)`, offset `(k,)`.
     Affine {
         shift: Array1<f64>,
+        matrix: Array2<f64>,
+        offset: Array1<f64>,
+    },
+    /// `k(x, landmarks) · matrix + offset`; landmarks `(m, d)`, matrix `(m, k)`, offset `(k,)`.
+    Kernel {
+        kernel: Kernel,
+        landmarks: Array2<f64>,
         matrix: Array2<f64>,
         offset: Array1<f64>,
     },
@@ -71,6 +79,9 @@ impl Map {
                 let constant = offset - &shift.dot(matrix);
                 Matrix::Dense(x.dot(matrix.view()) + &constant)
             }
+            Map::Kernel { kernel, landmarks, matrix, offset } => {
+                Matrix::Dense(landmark_product(*kernel, x, landmarks.view(), matrix.view()) + offset)
+            }
             Map::UnitRows => divide_rows(x, |row| row.map(|(_, v)| v * v).sum::<f64>().sqrt()),
             Map::RowShares => divide_rows(x, |row| row.map(|(_, v)| v).sum()),
             Map::Chain(maps) => {
@@ -93,6 +104,12 @@ impl Map {
             Map::Affine { shift, matrix, offset } => parts
                 .put("form", "affine")
                 .put_array("shift", shift)
+                .put_array("matrix", matrix)
+                .put_array("offset", offset),
+            Map::Kernel { kernel, landmarks, matrix, offset } => parts
+                .put("form", "kernel")
+                .put("kernel", kernel)
+                .put_array("landmarks", landmarks)
                 .put_array("matrix", matrix)
                 .put_array("offset", offset),
             Map::UnitRows => parts.put("form", "unit_rows"),
@@ -122,6 +139,16 @@ impl Map {
                 let matrix = parts.matrix("matrix", Some(d), None)?;
                 let k = matrix.ncols();
                 Ok((Map::Affine { shift: parts.vector("shift", d)?, matrix, offset: parts.vector("offset", k)? }, k))
+            }
+            "kernel" => {
+                let kernel: Kernel = parts.get("kernel")?;
+                if kernel.bandwidth().is_some_and(|b| !b.is_finite() || b <= 0.0) {
+                    return Err(LoadError("the bandwidth of a kernel must be above 0".into()));
+                }
+                let landmarks = parts.matrix("landmarks", None, Some(d))?;
+                let matrix = parts.matrix("matrix", Some(landmarks.nrows()), None)?;
+                let k = matrix.ncols();
+                Ok((Map::Kernel { kernel, landmarks, matrix, offset: parts.vector("offset", k)? }, k))
             }
             "unit_rows" => Ok((Map::UnitRows, d)),
             "row_shares" => Ok((Map::RowShares, d)),
@@ -182,7 +209,52 @@ mod tests {
             offset: array![1.0, 0.0, 0.0],
         };
         let chain = Map::Chain(vec![scale.clone(), affine.clone(), Map::UnitRows]);
-        vec![Map::Identity, scale, affine, Map::UnitRows, Map::RowShares, chain, Map::Chain(vec![])]
+        let mut forms = vec![Map::Identity, scale, affine, Map::UnitRows, Map::RowShares, chain, Map::Chain(vec![])];
+        let kernels = [Kernel::Linear, Kernel::Rbf { bandwidth: 1.5 }, Kernel::Laplacian { bandwidth: 2.5 }];
+        forms.extend(kernels.map(kernel_map));
+        forms
+    }
+
+    fn kernel_map(kernel: Kernel) -> Map {
+        Map::Kernel {
+            kernel,
+            landmarks: array![[0.0, 1.0], [2.0, 3.0], [5.0, 5.0]],
+            matrix: array![[1.0, 0.0], [0.0, 1.0], [1.0, 1.0]],
+            offset: array![0.5, -0.5],
+        }
+    }
+
+    #[test]
+    fn every_form_maps_one_row_as_it_maps_many() {
+        let x = Matrix::from(Array2::from_shape_fn((600, 2), |(i, j)| 0.01 * i as f64 - j as f64));
+        for map in forms() {
+            let all = map.apply(&x);
+            for row in [0, 255, 256, 599] {
+                let one = map.apply(&x.select_rows(&[row]));
+                let difference = &one.dense().row(0) - &all.dense().row(row);
+                assert!(difference.iter().all(|v| v.abs() < 1e-12), "{map:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_kernel_map_is_the_kernel_times_its_matrix() {
+        let got = kernel_map(Kernel::Rbf { bandwidth: 1.5 }).apply(&array![[2.0, 3.0]].into());
+        let k = |squared: f64| (-squared / 4.5).exp();
+        let want = array![[k(8.0) + k(13.0) + 0.5, 1.0 + k(13.0) - 0.5]];
+        assert!((got.dense().as_ref() - &want).iter().all(|v| v.abs() < 1e-14));
+    }
+
+    #[test]
+    fn a_kernel_map_that_lies_is_refused() {
+        let saved = kernel_map(Kernel::Rbf { bandwidth: 1.5 }).save();
+        assert!(Map::load(&saved, 3).is_err(), "another number of columns");
+        let mut lie = saved.clone();
+        lie.put("kernel", Kernel::Rbf { bandwidth: -1.0 });
+        assert!(Map::load(&lie, 2).is_err(), "a negative bandwidth");
+        let mut lie = saved;
+        lie.put_array("offset", &array![1.0]);
+        assert!(Map::load(&lie, 2).is_err(), "an offset of another length");
     }
 
     #[test]
