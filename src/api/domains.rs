@@ -1,17 +1,17 @@
 //! `/v1/domains`: data comes in, and what is known of it goes out.
 
 use adaptation::data::TaskKind;
+use axum::Json;
 use axum::body::Body;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
-use axum::Json;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use utoipa::{IntoParams, ToSchema};
 
 use super::App;
-use super::extract::{JsonBody, Path, Query, Tenant, each_chunk};
+use super::extract::{Chunks, JsonBody, Path, Query, Tenant};
 use super::headers::{etag, none_match, value};
 use super::pages::{Listing, PageQuery, listing};
 use super::problem::Problem;
@@ -189,7 +189,10 @@ pub async fn put(
     let name = name.parse::<Name>().map_err(refused)?;
     let media_type = headers.get(header::CONTENT_TYPE).and_then(|v| v.to_str().ok()).map(str::to_owned);
     let mut upload = app.service.begin_upload().await?;
-    each_chunk(body, app.limits.body_idle, async |chunk: bytes::Bytes| upload.write(&chunk).await).await?;
+    let mut chunks = Chunks::new(body, app.limits.body_idle);
+    while let Some(chunk) = chunks.next().await? {
+        upload.write(&chunk).await?;
+    }
     let received = upload.finish().await?;
     let put = app.service.put_domain(&tenant, name, received, query.options(media_type)).await?;
     Ok(put_response(put))

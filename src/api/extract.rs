@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use axum::body::Body;
+use axum::body::{Body, BodyDataStream};
 use axum::extract::{FromRequest, FromRequestParts, Request};
 use axum::http::header::{CONTENT_TYPE, HeaderMap};
 use axum::http::request::Parts;
@@ -161,34 +161,37 @@ fn pointer(path: &ErrorPath) -> String {
 pub async fn collect(body: Body, app: &App) -> Result<Bytes, Problem> {
     let limit = app.limits.max_document_bytes;
     let mut whole = BytesMut::new();
-    each_chunk(body, app.limits.body_idle, async |chunk: Bytes| {
+    let mut chunks = Chunks::new(body, app.limits.body_idle);
+    while let Some(chunk) = chunks.next().await? {
         if (whole.len() + chunk.len()) as u64 > limit {
-            return Err(ServiceError::new(Code::BodyTooLarge, format!("a document has at most {limit} bytes")));
+            return Err(Problem::new(Code::BodyTooLarge, format!("a document has at most {limit} bytes")));
         }
         whole.extend_from_slice(&chunk);
-        Ok(())
-    })
-    .await?;
+    }
     Ok(whole.freeze())
 }
 
-/// Hands every chunk on as it arrives.
-pub async fn each_chunk(
-    body: Body,
+/// A body as it arrives; one that stands still is given up.
+pub struct Chunks {
+    stream: BodyDataStream,
     idle: Duration,
-    mut take: impl AsyncFnMut(Bytes) -> Result<(), ServiceError>,
-) -> Result<(), Problem> {
-    let mut chunks = body.into_data_stream();
-    loop {
-        match tokio::time::timeout(idle, chunks.next()).await {
-            Ok(Some(Ok(chunk))) => take(chunk).await?,
+}
+
+impl Chunks {
+    pub fn new(body: Body, idle: Duration) -> Self {
+        Self { stream: body.into_data_stream(), idle }
+    }
+
+    pub async fn next(&mut self) -> Result<Option<Bytes>, Problem> {
+        match tokio::time::timeout(self.idle, self.stream.next()).await {
+            Ok(Some(Ok(chunk))) => Ok(Some(chunk)),
             Ok(Some(Err(_))) => {
-                return Err(Problem::new(Code::RequestTimeout, "the connection broke before the body was complete"));
+                Err(Problem::new(Code::RequestTimeout, "the connection broke before the body was complete"))
             }
-            Ok(None) => return Ok(()),
+            Ok(None) => Ok(None),
             Err(_) => {
-                let detail = format!("no byte of the body arrived for {} s", idle.as_secs());
-                return Err(Problem::new(Code::RequestTimeout, detail));
+                let detail = format!("no byte of the body arrived for {} s", self.idle.as_secs());
+                Err(Problem::new(Code::RequestTimeout, detail))
             }
         }
     }

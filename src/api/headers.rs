@@ -75,9 +75,8 @@ pub fn negotiate<'a>(headers: &HeaderMap, offers: &[&'a str]) -> Result<&'a str,
             best = Some((offer, q));
         }
     }
-    best.map(|(offer, _)| offer).ok_or_else(|| {
-        Problem::new(Code::NotAcceptable, format!("this is written as {}", offers.join(" or ")))
-    })
+    best.map(|(offer, _)| offer)
+        .ok_or_else(|| Problem::new(Code::NotAcceptable, format!("this is written as {}", offers.join(" or "))))
 }
 
 fn range(text: &str) -> Option<(&str, f32)> {

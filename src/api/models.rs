@@ -9,11 +9,11 @@ use axum::http::{HeaderMap, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use serde::ser::{SerializeMap, SerializeSeq};
 use serde::{Serialize, Serializer};
-use serde_json::Value;
+use serde_json::{Value, json};
 use utoipa::ToSchema;
 
 use super::App;
-use super::extract::{Path, Query, Tenant, collect, json, media_type};
+use super::extract::{self, Path, Query, Tenant, collect, media_type};
 use super::headers::{etag, negotiate, none_match, value};
 use super::pages::{Listing, PageQuery, listing};
 use super::problem::Problem;
@@ -129,7 +129,7 @@ pub async fn predict(
     let bytes = collect(request.into_body(), &app).await?;
     let is_json = given.as_deref().is_none_or(|t| t == JSON || t == "application/x-www-form-urlencoded");
     let input = if is_json {
-        PredictInput::Rows(json::<PredictDocument>(&bytes)?.into_rows()?)
+        PredictInput::Rows(extract::json::<PredictDocument>(&bytes)?.into_rows()?)
     } else {
         PredictInput::File { bytes, media_type: given }
     };
@@ -182,7 +182,7 @@ impl From<ModelVersionRecord> for ModelVersionView {
 
 /// Predictions, one for each row in the order of the request.
 #[derive(Debug, Serialize, ToSchema)]
-#[schema(example = serde_json::json!({"model": "churn-eu@3",
+#[schema(example = json!({"model": "churn-eu@3",
     "predictions": [{"label": "male", "probabilities": {"male": 0.97, "female": 0.03}}]}))]
 pub struct PredictionsView {
     /// `name@version`

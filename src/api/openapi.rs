@@ -40,8 +40,7 @@ pub(super) fn head() -> OpenApi {
 /// # Errors
 /// If a schema of ours cannot be written, which is a defect.
 pub fn document_yaml() -> Result<String, String> {
-    let document: OpenApi = serde_json::from_value(DOCUMENT.clone()).map_err(|e| e.to_string())?;
-    document.to_yaml().map_err(|e| e.to_string())
+    yaml_serde::to_string(&*DOCUMENT).map_err(|e| e.to_string())
 }
 
 pub(super) async fn yaml() -> Response {
@@ -165,8 +164,7 @@ fn operations(document: &mut Value) -> impl Iterator<Item = &mut Value> {
 fn add_bodies(document: &mut Value) {
     let binary = json!({"schema": {"type": "string", "format": "binary"}});
     let files = ["text/csv", "application/vnd.apache.parquet", "application/x-npz", "application/octet-stream"];
-    let content: serde_json::Map<String, Value> =
-        files.iter().map(|t| ((*t).to_owned(), binary.clone())).collect();
+    let content: serde_json::Map<String, Value> = files.iter().map(|t| ((*t).to_owned(), binary.clone())).collect();
     let mut upload = content.clone();
     upload.insert("application/json".into(), json!({"schema": {}}));
     let mut rows = content;

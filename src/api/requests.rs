@@ -21,8 +21,8 @@ const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// The layer around all routes.
 pub async fn track(State(app): State<App>, request: Request, next: Next) -> Response {
     let started = Instant::now();
-    let id = headers::request_id(request.headers())
-        .unwrap_or_else(|| RequestId::at(app.service.clock().now()).to_string());
+    let id =
+        headers::request_id(request.headers()).unwrap_or_else(|| RequestId::at(app.service.clock().now()).to_string());
     let method = request.method().clone();
     let path = request.uri().path().to_owned();
     let route = request.extensions().get::<MatchedPath>().map(|p| p.as_str().to_owned());

@@ -12,8 +12,7 @@ use super::{Page, Received, Service, cut, one_more};
 use crate::blobs::BlobError;
 use crate::ingest::{self, Format, IngestError, Ingested, RoleRequest};
 use crate::records::{
-    ColumnRecord, DomainId, DomainRecord, DomainVersionRecord, Name, NewDomainVersion, PageRequest, Reference,
-    TenantId,
+    ColumnRecord, DomainId, DomainRecord, DomainVersionRecord, Name, NewDomainVersion, PageRequest, Reference, TenantId,
 };
 use crate::store::Put;
 
@@ -153,11 +152,7 @@ impl Service {
 
     /// # Errors
     /// If there is no such domain.
-    pub async fn domain(
-        &self,
-        tenant: &TenantId,
-        which: &Reference<DomainId>,
-    ) -> Result<DomainRecord, ServiceError> {
+    pub async fn domain(&self, tenant: &TenantId, which: &Reference<DomainId>) -> Result<DomainRecord, ServiceError> {
         let found = self.store.domain(tenant, which).await?;
         found.ok_or_else(|| ServiceError::new(Code::DomainNotFound, "there is no such domain"))
     }

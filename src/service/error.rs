@@ -175,8 +175,7 @@ impl ServiceError {
     /// Several faults in one answer. The code is `unknown_field` only where all are.
     pub fn of_faults(faults: Vec<Fault>) -> Self {
         let unknown = Code::UnknownField.as_str();
-        let code =
-            if faults.iter().all(|f| f.code == unknown) { Code::UnknownField } else { Code::InvalidParameter };
+        let code = if faults.iter().all(|f| f.code == unknown) { Code::UnknownField } else { Code::InvalidParameter };
         let detail = match faults.as_slice() {
             [one] => match &one.at {
                 Place::Pointer(p) => format!("{p}: {}", one.detail),
@@ -203,7 +202,8 @@ impl From<StoreError> for ServiceError {
                 let public = Self::new(Code::StorageUnavailable, "the database does not answer; try again");
                 Self { cause: Some(cause), ..public }
             }
-            StoreError::Corrupt(_) => Self::internal(cause),
+            StoreError::BadCursor => Self::parameter(Code::InvalidCursor, "cursor", "not a cursor of this list"),
+            StoreError::Corrupt(_) | StoreError::Refused(_) => Self::internal(cause),
         }
     }
 }

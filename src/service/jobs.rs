@@ -7,9 +7,7 @@ use tokio::sync::broadcast::error::RecvError;
 
 use super::error::{Code, ServiceError};
 use super::{JobRequest, Page, Service, cut, one_more};
-use crate::records::{
-    Cursor, IdempotencyRecord, JobFilter, JobId, JobRecord, JobState, NewJob, PageRequest, TenantId,
-};
+use crate::records::{Cursor, IdempotencyRecord, JobFilter, JobId, JobRecord, JobState, NewJob, PageRequest, TenantId};
 use crate::store::{Cancellation, CreateLimits, Creation};
 
 /// What comes with a request besides its document.

@@ -19,8 +19,8 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
-pub use catalog::{LearnerEntry, MethodEntry, learner, learners, method, methods};
 pub use crate::ingest::{Format, RoleRequest};
+pub use catalog::{LearnerEntry, MethodEntry, learner, learners, method, methods};
 pub use domains::{DomainOptions, InlineDomain, PutDomain};
 pub use error::{Code, Fault, Place, ServiceError};
 pub use events::{EventPage, EventStream};

@@ -25,7 +25,10 @@ pub struct ModelCache {
 pub enum PredictInput {
     Rows(InlineRows),
     /// A file in one of the formats that domains are read from.
-    File { bytes: Bytes, media_type: Option<String> },
+    File {
+        bytes: Bytes,
+        media_type: Option<String>,
+    },
 }
 
 /// Predictions of one model, row by row in the order of the input.

@@ -65,9 +65,7 @@ impl PredictDocument {
     /// named twice.
     pub fn into_rows(self) -> Result<InlineRows, ServiceError> {
         match (self.rows, self.columns, self.data) {
-            (Some(records), None, None) => {
-                Ok(InlineRows::new(records.columns, Written::Records))
-            }
+            (Some(records), None, None) => Ok(InlineRows::new(records.columns, Written::Records)),
             (None, Some(columns), Some(data)) => arrays(columns, data),
             _ => Err(ServiceError::at(
                 Code::InvalidParameter,

@@ -146,8 +146,22 @@ impl JobRequest {
         check_labels(&labels, &mut faults);
         match (target, method) {
             (Some(target), Some(method)) if faults.0.is_empty() => Ok(Drafted {
-                kind, sources, target, method, learner, features, evaluation, seed, model, base, priority,
-                max_attempts, deadline, labels, time_budget, risk: self.risk,
+                kind,
+                sources,
+                target,
+                method,
+                learner,
+                features,
+                evaluation,
+                seed,
+                model,
+                base,
+                priority,
+                max_attempts,
+                deadline,
+                labels,
+                time_budget,
+                risk: self.risk,
             }),
             _ => Err(ServiceError::of_faults(faults.0)),
         }
@@ -167,11 +181,7 @@ fn kind_of(text: &str, faults: &mut Faults) -> Option<JobKind> {
     kind
 }
 
-fn sources_of(
-    kind: JobKind,
-    sources: Option<Vec<String>>,
-    faults: &mut Faults,
-) -> Vec<VersionedReference<DomainId>> {
+fn sources_of(kind: JobKind, sources: Option<Vec<String>>, faults: &mut Faults) -> Vec<VersionedReference<DomainId>> {
     let sources = sources.unwrap_or_default();
     match kind {
         JobKind::Adapt if sources.is_empty() => faults.invalid("/sources", "at least one source domain is required"),
