@@ -68,6 +68,8 @@ enum State {
 #[derive(Debug)]
 pub(super) struct TextColumn {
     state: State,
+    /// Room for this many rows is made once, instead of moving the column each time it doubles.
+    expected_rows: usize,
     /// The first cell that is a number but not finite. It is an error only if the column stays a number.
     infinite: Option<(usize, u64)>,
 }
@@ -85,13 +87,13 @@ pub(super) enum Finished {
 }
 
 impl TextColumn {
-    pub(super) fn new() -> Self {
-        Self { state: State::Unknown(0), infinite: None }
+    pub(super) fn new(expected_rows: usize) -> Self {
+        Self { state: State::Unknown(0), expected_rows, infinite: None }
     }
 
     /// A column that is known to hold words.
     pub(super) fn words() -> Self {
-        Self { state: State::Words(Words::default()), infinite: None }
+        Self { state: State::Words(Words::default()), expected_rows: 0, infinite: None }
     }
 
     /// Takes the next cell. `line` is its line in the file.
@@ -103,7 +105,7 @@ impl TextColumn {
         let fits = match &mut self.state {
             State::Unknown(n) => {
                 let n = *n;
-                self.state = first_state(cell, n);
+                self.state = first_state(cell, n, self.expected_rows);
                 return self.push(cell, line);
             }
             State::Boolean(v) => boolean(cell).map(|x| v.push(Some(x))).is_some(),
@@ -163,19 +165,25 @@ impl TextColumn {
     }
 }
 
-/// The narrowest column that takes this cell, with `n` missing values before it.
-fn first_state(cell: &str, n: usize) -> State {
+/// The narrowest column that takes this cell, with `n` missing values before it and room for `expected` rows.
+fn first_state(cell: &str, n: usize, expected: usize) -> State {
     if boolean(cell).is_some() {
-        State::Boolean(vec![None; n])
+        State::Boolean(missing(n, expected))
     } else if cell.parse::<i64>().is_ok() {
-        State::Integer(vec![None; n])
+        State::Integer(missing(n, expected))
     } else if cell.parse::<f64>().is_ok() {
-        State::Number(vec![None; n])
+        State::Number(missing(n, expected))
     } else {
         let mut words = Words::default();
         (0..n).for_each(|_| words.push(None));
         State::Words(words)
     }
+}
+
+fn missing<T: Clone>(n: usize, expected: usize) -> Vec<Option<T>> {
+    let mut values = Vec::with_capacity(expected.max(n));
+    values.resize(n, None);
+    values
 }
 
 /// The marks that stand for a missing value in a text file.

@@ -18,8 +18,11 @@ pub(super) fn read(bytes: &[u8], limits: &Limits) -> Result<Parsed, IngestError>
         return Err(IngestError::Empty { message: "the file is blank; send a header line and rows".into() });
     }
     let names = header_names(&header, limits)?;
-    let mut columns: Vec<TextColumn> = names.iter().map(|_| TextColumn::new()).collect();
-    let n_rows = read_rows(&mut reader, names.len(), limits, |record, line| {
+    // Every row ends its line, but for the last. Rows beyond the limits will be refused and need no room.
+    let lines = text.bytes().filter(|b| *b == b'\n').count();
+    let expected = lines.min(limits.rows).min(limits.cells / names.len().max(1));
+    let mut columns: Vec<TextColumn> = names.iter().map(|_| TextColumn::new(expected)).collect();
+    let n_rows = read_rows(&mut reader, &text, names.len(), limits, |record, line| {
         for (column, cell) in columns.iter_mut().zip(record.iter()) {
             column.push(cell_text(cell), line);
         }
@@ -46,7 +49,7 @@ fn read_words_again(text: &str, delimiter: u8, limits: &Limits, finished: &mut [
     }
     let mut reader = reader(text, delimiter);
     reader.read_byte_record(&mut ByteRecord::new()).map_err(unreadable)?;
-    read_rows(&mut reader, finished.len(), limits, |record, line| {
+    read_rows(&mut reader, text, finished.len(), limits, |record, line| {
         for (i, column) in &mut again {
             column.push(record.get(*i).map_or("", cell_text), line);
         }
@@ -80,6 +83,7 @@ fn reader(text: &str, delimiter: u8) -> csv::Reader<&[u8]> {
 /// Feeds every row that is as long as the header, and counts them.
 fn read_rows(
     reader: &mut csv::Reader<&[u8]>,
+    text: &str,
     n_columns: usize,
     limits: &Limits,
     mut take: impl FnMut(&ByteRecord, u64),
@@ -88,7 +92,7 @@ fn read_rows(
     let mut row = 0;
     while reader.read_byte_record(&mut record).map_err(unreadable)? {
         row += 1;
-        let line = record.position().map_or(0, csv::Position::line);
+        let line = first_line(&record, text);
         if record.len() != n_columns {
             let place = Place { row: Some(row as u64), line: Some(line), ..Place::default() };
             let fields = if record.len() == 1 { "field" } else { "fields" };
@@ -103,6 +107,14 @@ fn read_rows(
         take(&record, line);
     }
     Ok(row)
+}
+
+/// The line on which a record starts: its position is before the blank lines that were skipped to reach it.
+fn first_line(record: &ByteRecord, text: &str) -> u64 {
+    let Some(position) = record.position() else { return 0 };
+    let before = text.as_bytes().iter().skip(position.byte() as usize);
+    let skipped = before.take_while(|b| matches!(b, b'\n' | b'\r')).filter(|b| **b == b'\n').count();
+    position.line() + skipped as u64
 }
 
 /// A field of text that was decoded as a whole: fields are cut at ASCII bytes, so each is UTF-8 again.

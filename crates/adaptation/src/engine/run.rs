@@ -56,7 +56,7 @@ pub fn run(spec: &Spec, input: &Input, ctx: &mut Ctx) -> Result<Outcome, FitErro
         (Evaluation::HoldOut { .. }, Some(split)) => split.train.clone(),
         _ => (0..input.target.table.n_rows()).collect(),
     };
-    let kept = run.fit(&kept_rows, Phases::Announced, ctx)?;
+    let kept = run.fit(&kept_rows, ctx)?;
 
     ctx.phase("evaluate")?;
     let predict_began = ctx.elapsed();
@@ -72,7 +72,7 @@ pub fn run(spec: &Spec, input: &Input, ctx: &mut Ctx) -> Result<Outcome, FitErro
         Evaluation::KFold { .. } | Evaluation::LeaveOneOut {} | Evaluation::Bootstrap { .. } => {
             for (i, split) in splits.iter().enumerate() {
                 ctx.step(i as u64, Some(splits.len() as u64))?;
-                let fold = run.fit(&split.train, Phases::Silent, ctx)?;
+                let fold = ctx.quietly(|ctx| run.fit(&split.train, ctx))?;
                 scored.add(&run.predict(&fold, &split.test)?, input.target)?;
             }
         }
@@ -83,6 +83,11 @@ pub fn run(spec: &Spec, input: &Input, ctx: &mut Ctx) -> Result<Outcome, FitErro
     let score_began = ctx.elapsed();
     let scores = scored.scores(&mut ctx.rng("score"))?;
     let score = ctx.elapsed().saturating_sub(score_began);
+    for (name, interval) in scores.adapted.iter().flatten() {
+        if let Some(interval) = interval {
+            ctx.metric(name, interval.value);
+        }
+    }
     let mmd2 = run.mmd2(&kept, ctx)?;
 
     let timings_ms =
@@ -104,13 +109,6 @@ pub fn run(spec: &Spec, input: &Input, ctx: &mut Ctx) -> Result<Outcome, FitErro
         notes: scores.notes,
     };
     Ok(Outcome { model: kept.adapted, metrics })
-}
-
-/// Whether a fit tells its phases; those of single folds do not.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Phases {
-    Announced,
-    Silent,
 }
 
 /// Both models of one fit, with what is told about them.
@@ -213,21 +211,18 @@ impl<'a> Run<'a> {
     }
 
     /// Fits source-only and the method on these rows of the target.
-    fn fit(&self, rows: &[usize], phases: Phases, ctx: &mut Ctx) -> Result<Fit, FitError> {
+    fn fit(&self, rows: &[usize], ctx: &mut Ctx) -> Result<Fit, FitError> {
         let target = self.input.target.select_rows(rows);
         let Prepared { problem, pipeline } = match self.input.base {
             Some(base) => self.continued(base, &target)?,
             None => prepare(&self.task, self.input.sources, &target, self.shown(), self.spec.features)?,
         };
-        let announce =
-            |name: &str, ctx: &mut Ctx| if phases == Phases::Announced { ctx.phase(name) } else { ctx.check() };
-
-        announce("source_only", ctx)?;
+        ctx.phase("source_only")?;
         let began = ctx.elapsed();
         let source_only = self.source_only(&problem, ctx)?;
         let source_only_time = ctx.elapsed().saturating_sub(began);
 
-        announce("fit", ctx)?;
+        ctx.phase("fit")?;
         let began = ctx.elapsed();
         let params = &self.spec.method.params;
         let fitted = self.method.fit(&problem, params, &self.learner, ctx)?;

@@ -7,9 +7,18 @@ mod exp;
 pub mod kernels;
 mod matrix;
 pub mod nystrom;
+mod optimise;
+mod partial;
 mod principal;
 
-pub use decompose::{DecompositionError, symmetric_eigen, thin_svd, top_symmetric_eigen};
+pub use decompose::{
+    DecomposeError, Triangle, cholesky, inverse_sqrt_spd, solve_spd, solve_triangular, sqrt_spd, symmetric_eigen,
+    thin_svd, top_symmetric_eigen,
+};
 pub use dense::{column_means, matmul, matmul_nt, matmul_tn};
 pub use matrix::{Matrix, SparseRows};
+pub use optimise::{Iteration, Minimum, Options, Stop, minimise};
 pub use principal::PrincipalAxes;
+
+#[cfg(test)]
+mod tests;

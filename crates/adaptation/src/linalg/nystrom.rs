@@ -8,7 +8,7 @@ use rand_chacha::ChaCha8Rng;
 use thiserror::Error;
 
 use super::kernels::{Kernel, KernelError, KernelRows, landmark_product, sample_rows};
-use super::{DecompositionError, Matrix, column_means, symmetric_eigen};
+use super::{DecomposeError, Matrix, column_means, symmetric_eigen};
 
 /// Directions whose eigenvalue is below this share of the largest are rounding, and are left out.
 const RELATIVE_FLOOR: f64 = 1e-10;
@@ -29,7 +29,7 @@ pub enum NystromError {
     #[error(transparent)]
     Kernel(#[from] KernelError),
     #[error(transparent)]
-    Decomposition(#[from] DecompositionError),
+    Decompose(#[from] DecomposeError),
 }
 
 impl Nystrom {
@@ -45,12 +45,12 @@ impl Nystrom {
         };
         let k = kernel.matrix(&rows, &rows);
         kernel.check_informative(k.view())?;
-        let eigen = symmetric_eigen(k.view())?;
-        let floor = RELATIVE_FLOOR * eigen.values.iter().copied().fold(0.0, f64::max);
-        let kept: Vec<usize> = (0..eigen.values.len()).filter(|&i| eigen.values[i] > floor).collect();
-        let mut projection = eigen.vectors.select(Axis(1), &kept);
+        let (values, vectors) = symmetric_eigen(k.view())?;
+        let floor = RELATIVE_FLOOR * values.iter().copied().fold(0.0, f64::max);
+        let kept: Vec<usize> = (0..values.len()).filter(|&i| values[i] > floor).collect();
+        let mut projection = vectors.select(Axis(1), &kept);
         for (mut column, &i) in projection.axis_iter_mut(Axis(1)).zip(&kept) {
-            column /= eigen.values[i].sqrt();
+            column /= values[i].sqrt();
         }
         Ok(Self { kernel, landmarks, projection })
     }

@@ -1,8 +1,8 @@
 //! Principal axes of rows: the eigenvectors of their covariance, from whichever side is smaller.
 
-use ndarray::{Array1, Array2, ArrayView2, Axis, s};
+use ndarray::{Array1, Array2, ArrayView2, s};
 
-use super::{DecompositionError, column_means, matmul_tn, symmetric_eigen, thin_svd};
+use super::{DecomposeError, column_means, matmul_tn, symmetric_eigen, thin_svd};
 
 /// Axes whose variance is below this share of the largest are rounding, and are left out.
 const RELATIVE_FLOOR: f64 = 1e-12;
@@ -22,35 +22,25 @@ impl PrincipalAxes {
     /// The axes of rows `x (n, d)`: eigenvectors of `Xᵀ X / (n − 1)` for centred X where d ≤ n, right
     /// singular vectors of X otherwise. O(n d min(n, d)).
     ///
-    /// The sign of an axis is free; here its largest entry is positive, so that a permutation of the
-    /// rows does not flip it.
-    ///
     /// # Errors
     /// Where the decomposition does not converge.
-    pub fn of(x: ArrayView2<f64>) -> Result<Self, DecompositionError> {
+    pub fn of(x: ArrayView2<f64>) -> Result<Self, DecomposeError> {
         let mean = column_means(x);
         let centred = &x - &mean;
         let degrees = (x.nrows() as f64 - 1.0).max(1.0);
         let (variances, axes) = if x.ncols() <= x.nrows() {
             let covariance = matmul_tn(centred.view(), centred.view()) / degrees;
-            let eigen = symmetric_eigen(covariance.view())?;
-            let descending: Vec<usize> = (0..eigen.values.len()).rev().collect();
-            (eigen.values.select(Axis(0), &descending), eigen.vectors.select(Axis(1), &descending))
+            let (values, vectors) = symmetric_eigen(covariance.view())?;
+            (values.slice(s![..;-1]).to_owned(), vectors.slice(s![.., ..;-1]).to_owned())
         } else {
-            let svd = thin_svd(centred.view())?;
-            (svd.s.mapv(|v| v * v / degrees), svd.v)
+            let (_, values, vt) = thin_svd(centred.view())?;
+            (values.mapv(|v| v * v / degrees), vt.reversed_axes())
         };
         // What centring leaves of equal rows is rounding of the mean, not variance.
         let noise = 1e-24 * mean.dot(&mean);
         let floor = (RELATIVE_FLOOR * variances.first().copied().unwrap_or(0.0)).max(noise);
         let rank = variances.iter().take_while(|v| **v > floor).count();
-        let mut axes = axes.slice(s![.., ..rank]).to_owned();
-        axes.axis_iter_mut(Axis(1)).for_each(|mut axis| {
-            let largest = axis.iter().fold(0.0, |m: f64, v| if v.abs() > m.abs() * (1.0 + 1e-9) { *v } else { m });
-            if largest < 0.0 {
-                axis.mapv_inplace(|v| -v);
-            }
-        });
+        let axes = axes.slice(s![.., ..rank]).as_standard_layout().into_owned();
         Ok(Self { mean, variances: variances.slice(s![..rank]).to_owned(), axes })
     }
 
@@ -78,7 +68,7 @@ impl PrincipalAxes {
 
 #[cfg(test)]
 mod tests {
-    use ndarray::array;
+    use ndarray::{Axis, array};
     use rand::{RngExt, SeedableRng};
     use rand_chacha::ChaCha8Rng;
 

@@ -5,6 +5,8 @@ mod classification;
 mod curves;
 mod intervals;
 mod regression;
+#[cfg(test)]
+mod tests;
 
 pub use classification::{ClassReport, ClassificationReport, score_classification};
 pub use curves::{RocCurve, RocPoint};

@@ -169,7 +169,7 @@ impl Features {
     fn of_kernel(kernel: Kernel, landmarks: Array2<f64>) -> Result<Self, FitError> {
         Nystrom::new(kernel, landmarks).map(Features::Kernel).map_err(|e| match e {
             NystromError::Kernel(e) => FitError::Degenerate(e.to_string()),
-            NystromError::Decomposition(e) => FitError::Numerical(e.to_string()),
+            NystromError::Decompose(e) => FitError::Numerical(e.to_string()),
         })
     }
 
@@ -238,16 +238,16 @@ impl Components {
             return Err(FitError::Degenerate("all rows of all domains are equal: no component varies".into()));
         }
         let k = params.n_components.unwrap_or(DEFAULT_COMPONENTS).min(r);
-        let eigen = top_symmetric_eigen(shrunk(scatter, direction.view(), shrink).view(), k)
+        let (values, vectors) = top_symmetric_eigen(shrunk(scatter, direction.view(), shrink).view(), k)
             .map_err(|e| FitError::Numerical(e.to_string()))?;
-        let floor = RELATIVE_FLOOR * eigen.values.first().copied().unwrap_or(0.0);
-        let rank = eigen.values.iter().filter(|v| **v > floor && **v > 0.0).count();
+        let floor = RELATIVE_FLOOR * values.first().copied().unwrap_or(0.0);
+        let rank = values.iter().filter(|v| **v > floor && **v > 0.0).count();
         match params.n_components {
             _ if rank == 0 => return Err(FitError::Degenerate("the components of all rows are equal".into())),
             Some(asked) if rank < asked => return Err(too_many(asked, rank)),
             _ => {}
         }
-        let q = eigen.vectors.slice(s![.., ..rank]);
+        let q = vectors.slice(s![.., ..rank]);
         let along = direction.dot(&q);
         let mut matrix = q.to_owned();
         for (mut row, u) in matrix.axis_iter_mut(Axis(0)).zip(&direction) {
@@ -257,7 +257,7 @@ impl Components {
         Ok(Self {
             mean,
             matrix,
-            variances: eigen.values.slice(s![..rank]).to_owned(),
+            variances: values.slice(s![..rank]).to_owned(),
             mean_distance_before: distance,
             mean_distance_after: after.dot(&after),
         })

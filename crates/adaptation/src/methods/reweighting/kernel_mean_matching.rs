@@ -112,7 +112,7 @@ impl Adapter for KernelMeanMatching {
         let landmarks = landmarks_of(&[&sources], target, params.max_landmarks, &mut rng);
         let nystrom = Nystrom::new(kernel, landmarks).map_err(|e| match e {
             NystromError::Kernel(e) => FitError::Degenerate(e.to_string()),
-            NystromError::Decomposition(e) => FitError::Numerical(e.to_string()),
+            NystromError::Decompose(e) => FitError::Numerical(e.to_string()),
         })?;
         let n = sources.n_rows() as f64;
         let matching = Matching {
@@ -242,9 +242,9 @@ impl Matching {
 
     fn solve(&self, params: &Params, ctx: &mut Ctx) -> Result<Solution, FitError> {
         let gram = matmul_tn(self.features.view(), self.features.view());
-        let top = top_symmetric_eigen(gram.view(), 1).map_err(|e| FitError::Numerical(e.to_string()))?;
+        let (top, _) = top_symmetric_eigen(gram.view(), 1).map_err(|e| FitError::Numerical(e.to_string()))?;
         // A hair above the largest eigenvalue, lest rounding make the step too long.
-        let step = (top.values[0] * (1.0 + 1e-6)).recip();
+        let step = (top[0] * (1.0 + 1e-6)).recip();
         if !step.is_finite() {
             return Err(FitError::Degenerate("all source rows are zero in the kernel's space".into()));
         }
