@@ -7,3 +7,4 @@ pub mod ingest;
 pub mod records;
 pub mod service;
 pub mod store;
+pub mod worker;

@@ -89,6 +89,7 @@ pub(super) async fn complete(
     let sql = "UPDATE jobs SET state = CASE WHEN cancel_requested_at IS NOT NULL THEN 'cancelled' ELSE 'succeeded' END,
         result = CASE WHEN cancel_requested_at IS NULL THEN ?1 END,
         error = CASE WHEN cancel_requested_at IS NOT NULL THEN ?2 END,
+        progress = CASE WHEN cancel_requested_at IS NULL THEN json_set(progress, '$.fraction', 1.0) ELSE progress END,
         finished_at = ?3, lease_owner = NULL, lease_expires_at = NULL, claimed_at = NULL, heartbeat_at = NULL,
         lost_before = 0, version = version + 1
       WHERE id = ?4 AND lease_token = ?5 AND state = 'running' RETURNING state";
