@@ -1,6 +1,8 @@
 //! The only room with SQL. This file is the interface that every database implements and that the
 //! conformance tests run against; it does not know what a spec means, nor HTTP.
 
+mod sqlite;
+
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -14,8 +16,10 @@ use crate::records::{
     PageRequest, Progress, Reference, TenantId, Timestamp,
 };
 
+pub use sqlite::{SqliteOptions, SqliteStore};
+
 /// Why the store could not answer.
-#[derive(Debug, Error)]
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum StoreError {
     #[error("the disk is full")]
     Full,
@@ -23,6 +27,11 @@ pub enum StoreError {
     Unavailable(String),
     #[error("the database holds what it should not: {0}")]
     Corrupt(String),
+    /// A constraint holds back what no caller may ask for: a defect of the program.
+    #[error("the database refuses the change: {0}")]
+    Refused(String),
+    #[error("the cursor does not belong to this list")]
+    BadCursor,
 }
 
 /// What became of a version that was put.

@@ -1,1 +1,4 @@
-fn main() {}
+//! The integration tests of the service, in one binary.
+
+mod store;
+mod worker;

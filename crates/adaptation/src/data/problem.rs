@@ -87,6 +87,14 @@ impl Task {
         }
     }
 
+    /// The names of the classes; none for regression.
+    pub fn classes(&self) -> &[String] {
+        match self {
+            Task::Classification { classes } => classes,
+            Task::Regression => &[],
+        }
+    }
+
     /// The number of classes; 0 for regression.
     pub fn n_classes(&self) -> usize {
         match self {
