@@ -6,6 +6,7 @@ mod job;
 mod model;
 mod name;
 mod page;
+mod spec;
 mod time;
 
 pub use domain::{ColumnRecord, DomainRecord, DomainVersionRecord, NewDomainVersion};
@@ -16,4 +17,5 @@ pub use job::{
 pub use model::{ModelRecord, ModelVersionRecord, NewModelVersion};
 pub use name::{BadName, Name, Reference, VersionedReference};
 pub use page::{Cursor, PageRequest};
+pub use spec::{Risk, StoredSpec};
 pub use time::{Clock, ManualClock, SystemClock, Timestamp};

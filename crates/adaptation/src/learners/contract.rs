@@ -8,6 +8,7 @@ use serde_json::Value;
 use crate::context::{Ctx, FitError};
 use crate::data::TaskKind;
 use crate::linalg::Matrix;
+pub use crate::metrics::ScoreKind as Scores;
 use crate::params::{Checked, ParamErrors, Params, schema_of};
 use crate::parts::{LoadError, Parts};
 
@@ -50,19 +51,10 @@ pub struct Training<'a> {
 pub struct Start<'a> {
     pub model: &'a dyn Predictor,
     /// Strength λ of the pull λ/2·‖w − w₀‖² towards the start (L2-SP, Li, Grandvalet and Davoine 2018),
-    /// which then replaces the learner's own l2; 0 only begins there.
+    /// which then replaces the learner's own l2; 0 only begins there and keeps it.
     pub pull: f64,
     /// Rows on which an iterative fit stops early: the iterate with the least loss there is kept.
     pub validation: Option<&'a Training<'a>>,
-}
-
-/// What the columns of a prediction's scores are.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Scores {
-    /// Rows sum to one.
-    Probability,
-    /// Larger means more likely; no scale.
-    Decision,
 }
 
 /// Predictions for n rows.

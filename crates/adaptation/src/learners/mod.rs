@@ -1,14 +1,28 @@
 //! Base learners: the predictor that follows an adapter. One file each, and one line in [`LEARNERS`].
 
 mod contract;
+mod linear;
+pub mod linear_svm;
+pub mod logistic;
+pub mod nearest_neighbors;
+pub mod ridge;
+#[cfg(test)]
+mod tests;
 
 pub use contract::{
     BoundLearner, ErasedLearner, Learner, LearnerCard, LinearModel, Prediction, Predictor, Scores, Start, Targets,
     Training, WithLearner,
 };
 
+pub use linear::LinearPredictor;
+
 /// All learners, in the order in which they are shown.
-pub static LEARNERS: &[&dyn ErasedLearner] = &[];
+pub static LEARNERS: &[&dyn ErasedLearner] = &[
+    &WithLearner::<logistic::Logistic>::new(),
+    &WithLearner::<ridge::Ridge>::new(),
+    &WithLearner::<linear_svm::LinearSvm>::new(),
+    &WithLearner::<nearest_neighbors::NearestNeighbors>::new(),
+];
 
 /// The learner of that id.
 pub fn find(id: &str) -> Option<&'static dyn ErasedLearner> {

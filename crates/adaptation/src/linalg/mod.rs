@@ -1,8 +1,24 @@
 //! Dense and sparse matrices, products, decompositions, kernels and optimisers.
 //! The only room that names `faer`; everything else speaks `ndarray`.
 
+mod decompose;
 mod dense;
+mod exp;
+pub mod kernels;
 mod matrix;
+pub mod nystrom;
+mod optimise;
+mod partial;
+mod principal;
 
+pub use decompose::{
+    DecomposeError, Triangle, cholesky, inverse_sqrt_spd, solve_spd, solve_triangular, sqrt_spd, symmetric_eigen,
+    thin_svd, top_symmetric_eigen,
+};
 pub use dense::{column_means, matmul, matmul_nt, matmul_tn};
 pub use matrix::{Matrix, SparseRows};
+pub use optimise::{Iteration, Minimum, Options, Stop, minimise};
+pub use principal::PrincipalAxes;
+
+#[cfg(test)]
+mod tests;

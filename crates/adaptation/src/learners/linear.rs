@@ -1,0 +1,347 @@
+//! What linear learners share: checked training rows, the model on its way to and from a file, its
+//! predictions, and the descent on a regularised mean loss. It is no learner of its own.
+
+use std::ops::ControlFlow;
+
+use ndarray::{Array1, Array2, ArrayView1, Axis, s};
+
+use super::contract::{LinearModel, Prediction, Predictor, Scores, Start, Targets, Training};
+use crate::context::{Ctx, FitError};
+use crate::linalg::{Matrix, Options, matmul_nt, minimise};
+use crate::parts::{LoadError, Parts};
+
+/// The intercept of a class that no training row belongs to: below every score, yet finite.
+pub(super) const ABSENT: f64 = -1e9;
+/// Iterations without a better validation loss after which an early-stopped fit ends.
+const PATIENCE: usize = 20;
+/// Of the gradient of the mean loss, in units in which columns have unit curvature.
+const GRADIENT_TOLERANCE: f64 = 1e-9;
+const MAX_ITERATIONS: usize = 3000;
+/// A gradient that has shrunk by this much is accepted where the iterations ran out.
+const ACCEPTED_SHRINKAGE: f64 = 1e-3;
+
+/// What the outputs of a linear model mean.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Output {
+    /// Softmax gives probabilities.
+    LogOdds,
+    /// The largest output wins.
+    Decision,
+    /// One output, the value itself.
+    Value,
+}
+
+/// A fitted linear learner.
+#[derive(Debug, Clone, PartialEq)]
+pub struct LinearPredictor {
+    model: LinearModel,
+    output: Output,
+}
+
+impl LinearPredictor {
+    pub(super) fn new(model: LinearModel, output: Output) -> Self {
+        Self { model, output }
+    }
+
+    /// Reads what [`Predictor::save`] wrote.
+    pub(super) fn load(parts: &Parts, outputs: &[Output]) -> Result<Self, LoadError> {
+        let name: String = parts.get("output")?;
+        let output = outputs.iter().copied().find(|o| o.name() == name);
+        let output = output.ok_or_else(|| LoadError(format!("output {name:?} is none of this learner's")))?;
+        let coef = parts.matrix("coef", None, None)?;
+        let intercept = parts.vector("intercept", coef.nrows())?;
+        if coef.nrows() == 0 || (output == Output::Value && coef.nrows() != 1) {
+            return Err(LoadError(format!("a model cannot have {} outputs here", coef.nrows())));
+        }
+        Ok(Self { model: LinearModel { coef, intercept }, output })
+    }
+}
+
+impl Output {
+    fn name(self) -> &'static str {
+        match self {
+            Output::LogOdds => "log_odds",
+            Output::Decision => "decision",
+            Output::Value => "value",
+        }
+    }
+}
+
+impl Predictor for LinearPredictor {
+    fn predict(&self, x: &Matrix) -> Prediction {
+        let mut scores = self.model.outputs(x);
+        let kind = match self.output {
+            Output::Value => return Prediction::Values(scores.column(0).to_owned()),
+            Output::Decision => Scores::Decision,
+            Output::LogOdds => {
+                scores.axis_iter_mut(Axis(0)).for_each(|mut row| {
+                    let log_sum = log_sum_exp(row.view());
+                    row.mapv_inplace(|z| (z - log_sum).exp());
+                });
+                Scores::Probability
+            }
+        };
+        let codes = scores.axis_iter(Axis(0)).map(|row| first_largest(row)).collect();
+        Prediction::Classes { codes, scores, kind }
+    }
+
+    fn n_features(&self) -> usize {
+        self.model.coef.ncols()
+    }
+
+    fn save(&self) -> Parts {
+        let mut parts = Parts::default();
+        parts.put("output", self.output.name());
+        parts.put_array("coef", &self.model.coef).put_array("intercept", &self.model.intercept);
+        parts
+    }
+
+    fn linear(&self) -> Option<&LinearModel> {
+        Some(&self.model)
+    }
+}
+
+impl LinearModel {
+    /// `x · coefᵀ + intercept`, `(n, k)`.
+    pub fn outputs(&self, x: &Matrix) -> Array2<f64> {
+        x.dot(self.coef.t()) + &self.intercept
+    }
+
+    pub(super) fn zeros(n_outputs: usize, n_features: usize) -> Self {
+        Self { coef: Array2::zeros((n_outputs, n_features)), intercept: Array1::zeros(n_outputs) }
+    }
+}
+
+/// The index of the largest value; of equal ones the first.
+pub(super) fn first_largest(row: ArrayView1<f64>) -> usize {
+    row.iter().enumerate().fold((0, f64::NEG_INFINITY), |best, (i, &v)| if v > best.1 { (i, v) } else { best }).0
+}
+
+pub(super) fn log_sum_exp(row: ArrayView1<f64>) -> f64 {
+    let largest = row.fold(f64::NEG_INFINITY, |m, &v| m.max(v));
+    largest + row.iter().map(|v| (v - largest).exp()).sum::<f64>().ln()
+}
+
+/// What every row counts: weights over their sum, `(n,)`.
+pub(super) fn shares(training: &Training) -> Array1<f64> {
+    let n = training.x.n_rows();
+    match training.weights {
+        None => Array1::from_elem(n, 1.0 / n as f64),
+        // The largest is taken out first, so that huge weights do not overflow.
+        Some(w) => {
+            let w = &w / w.fold(f64::MIN_POSITIVE, |m, &v| m.max(v));
+            let sum = w.sum();
+            w / sum
+        }
+    }
+}
+
+/// The classes that training rows of positive weight belong to.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Classes {
+    pub n_classes: usize,
+    /// Ascending; at least two.
+    pub present: Vec<usize>,
+    /// For every row the place of its class in `present`; `None` for rows of no weight.
+    pub place: Vec<Option<usize>>,
+}
+
+impl Classes {
+    /// # Errors
+    /// [`FitError::Degenerate`] where the rows are of one class.
+    pub(super) fn of(training: &Training, learner: &str) -> Result<Classes, FitError> {
+        let Targets::Classes { codes, n_classes } = training.y else {
+            return Err(wrong_task(learner, "regression"));
+        };
+        let counts = |i: usize| training.weights.is_none_or(|w| w[i] > 0.0);
+        let mut place_of = vec![None; n_classes];
+        (0..codes.len()).filter(|&i| counts(i)).for_each(|i| place_of[codes[i]] = Some(0));
+        let present: Vec<usize> = (0..n_classes).filter(|&c| place_of[c].is_some()).collect();
+        if present.len() < 2 {
+            let only = present.first().map_or("no class".to_owned(), |c| format!("class number {c}"));
+            return Err(FitError::Degenerate(format!(
+                "all {} training rows are of {only}; {learner} needs two classes",
+                codes.len()
+            )));
+        }
+        present.iter().enumerate().for_each(|(p, &c)| place_of[c] = Some(p));
+        let place = codes.iter().enumerate().map(|(i, &c)| place_of[c].filter(|_| counts(i))).collect();
+        Ok(Classes { n_classes, present, place })
+    }
+
+    /// The rows of `full` that belong to present classes; a class that was absent before begins at zero.
+    pub(super) fn gather(&self, full: &LinearModel) -> LinearModel {
+        let coef = full.coef.select(Axis(0), &self.present);
+        let intercept = full.intercept.select(Axis(0), &self.present);
+        LinearModel { coef, intercept: intercept.mapv(|b| if b <= ABSENT { 0.0 } else { b }) }
+    }
+
+    /// A model of all classes: those present as fitted, the others as in the start, else never chosen.
+    pub(super) fn scatter(&self, fitted: &LinearModel, start: Option<&LinearModel>) -> LinearModel {
+        let mut full = match start {
+            Some(start) => start.clone(),
+            None => {
+                let mut absent = LinearModel::zeros(self.n_classes, fitted.coef.ncols());
+                absent.intercept.fill(ABSENT);
+                absent
+            }
+        };
+        for (p, &c) in self.present.iter().enumerate() {
+            full.coef.row_mut(c).assign(&fitted.coef.row(p));
+            full.intercept[c] = fitted.intercept[p];
+        }
+        full
+    }
+}
+
+/// The weights to start from, if there is a start.
+///
+/// # Errors
+/// [`FitError::Invalid`] where the start is not linear or of other sizes.
+pub(super) fn start_model<'a>(
+    start: Option<&Start<'a>>,
+    n_outputs: usize,
+    n_features: usize,
+) -> Result<Option<&'a LinearModel>, FitError> {
+    let Some(start) = start else { return Ok(None) };
+    let invalid = |detail: String| FitError::Invalid { pointer: "/base".into(), detail };
+    let model = start.model.linear().ok_or_else(|| invalid("the model to start from is not linear".into()))?;
+    if model.coef.dim() != (n_outputs, n_features) {
+        let (k, d) = model.coef.dim();
+        return Err(invalid(format!(
+            "the model to start from has {k} outputs and {d} features, the data {n_outputs} and {n_features}"
+        )));
+    }
+    Ok(Some(model))
+}
+
+pub(super) fn wrong_task(learner: &str, task: &str) -> FitError {
+    FitError::Invalid { pointer: "/learner/id".into(), detail: format!("{learner} does not do {task}") }
+}
+
+/// The value of a mean loss at outputs `(n, k)`, and its derivative by them `(n, k)`.
+pub(super) type Loss<'a> = dyn Fn(&Array2<f64>) -> (f64, Array2<f64>) + 'a;
+
+/// A mean loss of linear outputs with `l2/2 · ‖coef − centre‖²`; intercepts are free.
+pub(super) struct Objective<'a> {
+    pub x: &'a Matrix,
+    /// `(n,)`, sum one; the loss holds them too.
+    pub shares: &'a Array1<f64>,
+    pub loss: &'a Loss<'a>,
+    pub l2: f64,
+    /// Where the penalty is zero and, by its intercepts too, the descent begins.
+    pub centre: LinearModel,
+    pub begin: LinearModel,
+}
+
+impl Objective<'_> {
+    /// The minimum, or the iterate with the least `validation` loss where that is asked for.
+    ///
+    /// # Errors
+    /// [`FitError::NotConverged`], or where the context stops the fit.
+    pub(super) fn descend(
+        &self,
+        validation: Option<&dyn Fn(&LinearModel) -> f64>,
+        ctx: &mut Ctx,
+    ) -> Result<LinearModel, FitError> {
+        let scaling = Scaling::of(self.x, self.shares, self.l2);
+        let begin = scaling.pack(&self.begin);
+        let mut best = validation.map(|v| (v(&self.begin), self.begin.clone(), 0));
+        let options = Options { max_iterations: MAX_ITERATIONS, gradient_tolerance: GRADIENT_TOLERANCE };
+        let observer = ctx.observer();
+        let found = minimise(
+            |v| {
+                observer.check()?;
+                Ok(self.value_and_gradient(&scaling, v))
+            },
+            begin,
+            &options,
+            |iteration| {
+                ctx.step(iteration.number as u64, None)?;
+                let (Some(validation), Some(best)) = (validation, best.as_mut()) else {
+                    return Ok(ControlFlow::Continue(()));
+                };
+                let model = scaling.unpack(iteration.x, self.centre.intercept.len());
+                let loss = validation(&model);
+                if loss < best.0 {
+                    *best = (loss, model, iteration.number);
+                }
+                let waited = iteration.number - best.2;
+                Ok(if waited >= PATIENCE { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
+            },
+        )?;
+        if let Some((_, model, _)) = best {
+            return Ok(model);
+        }
+        // Also true where the gradient is NaN.
+        let far = !(found.gradient_norm <= ACCEPTED_SHRINKAGE * found.initial_gradient_norm.max(1.0));
+        if !found.converged() && far {
+            return Err(FitError::NotConverged(format!(
+                "the gradient is still {:.1e} after {} iterations",
+                found.gradient_norm, found.iterations
+            )));
+        }
+        Ok(scaling.unpack(&found.x, self.centre.intercept.len()))
+    }
+
+    fn value_and_gradient(&self, scaling: &Scaling, v: &Array1<f64>) -> (f64, Array1<f64>) {
+        let model = scaling.unpack(v, self.centre.intercept.len());
+        let (loss, by_output) = (self.loss)(&model.outputs(self.x));
+        let pulled = &model.coef - &self.centre.coef;
+        let by_intercept = by_output.sum_axis(Axis(0));
+        let mut by_coef = self.x.t_dot(by_output.view()).reversed_axes();
+        by_coef.scaled_add(self.l2, &pulled);
+        // The free intercept is that of centred columns.
+        let outer = matmul_nt(by_intercept.view().insert_axis(Axis(1)), scaling.mean.view().insert_axis(Axis(1)));
+        by_coef -= &outer;
+        by_coef /= &scaling.scale;
+        let value = loss + 0.5 * self.l2 * pulled.iter().map(|w| w * w).sum::<f64>();
+        (value, flatten(&by_coef, &by_intercept))
+    }
+}
+
+/// A change of variables in which columns are centred and of like curvature, so that the descent takes
+/// as many steps on raw columns as on scaled ones. The minimum stays the same.
+struct Scaling {
+    mean: Array1<f64>,
+    scale: Array1<f64>,
+}
+
+impl Scaling {
+    fn of(x: &Matrix, shares: &Array1<f64>, l2: f64) -> Scaling {
+        let mean = x.t_dot(shares.view().insert_axis(Axis(1))).column(0).to_owned();
+        let mut variance = Array1::zeros(mean.len());
+        match x {
+            Matrix::Dense(x) => {
+                for (row, share) in x.axis_iter(Axis(0)).zip(shares) {
+                    variance.zip_mut_with(&(&row - &mean), |v, c| *v += share * c * c);
+                }
+            }
+            Matrix::Sparse(x) => {
+                for (i, share) in shares.iter().enumerate() {
+                    x.row(i).for_each(|(j, v)| variance[j] += share * v * v);
+                }
+                variance.zip_mut_with(&mean, |v: &mut f64, m: &f64| *v = (*v - m * m).max(0.0));
+            }
+        }
+        let scale = variance.mapv(|v: f64| if v + l2 > 1e-200 { (v + l2).sqrt() } else { 1.0 });
+        Scaling { mean, scale }
+    }
+
+    fn pack(&self, model: &LinearModel) -> Array1<f64> {
+        flatten(&(&model.coef * &self.scale), &(&model.intercept + &model.coef.dot(&self.mean)))
+    }
+
+    fn unpack(&self, v: &Array1<f64>, n_outputs: usize) -> LinearModel {
+        let d = self.mean.len();
+        let scaled = v.slice(s![..n_outputs * d]).into_shape_with_order((n_outputs, d));
+        // A contiguous slice of that length always has the shape.
+        let coef = scaled.map_or_else(|_| Array2::zeros((n_outputs, d)), |w| &w / &self.scale);
+        let intercept = &v.slice(s![n_outputs * d..]) - &coef.dot(&self.mean);
+        LinearModel { coef, intercept }
+    }
+}
+
+fn flatten(coef: &Array2<f64>, intercept: &Array1<f64>) -> Array1<f64> {
+    coef.iter().chain(intercept).copied().collect()
+}
