@@ -87,6 +87,22 @@ impl Observer for Silent {
     }
 }
 
+/// Stops and tells the time like another observer, and hears nothing: for one of many fits whose own
+/// steps would drown those of the whole.
+struct Muted<'a>(&'a dyn Observer);
+
+impl Observer for Muted<'_> {
+    fn report(&self, _: Report<'_>) {}
+
+    fn check(&self) -> Result<(), FitError> {
+        self.0.check()
+    }
+
+    fn elapsed(&self) -> Duration {
+        self.0.elapsed()
+    }
+}
+
 /// The context of one fit.
 pub struct Ctx<'a> {
     seed: u64,
@@ -160,6 +176,11 @@ impl<'a> Ctx<'a> {
 
     pub fn elapsed(&self) -> Duration {
         self.observer.elapsed()
+    }
+
+    /// Runs `work` in a context of the same seed, bounds and stops whose reports nobody hears.
+    pub fn quietly<T>(&self, work: impl FnOnce(&mut Ctx) -> T) -> T {
+        work(&mut Ctx { seed: self.seed, memory_bytes: self.memory_bytes, observer: &Muted(self.observer) })
     }
 }
 

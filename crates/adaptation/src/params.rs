@@ -1,6 +1,9 @@
 //! Hyper-parameters that are validated against their own JSON Schema. The struct is the single
 //! declaration: check, documentation, forms and negative tests come from its schema.
 
+mod kernel;
+mod words;
+
 use std::ops::Deref;
 
 use schemars::JsonSchema;
@@ -8,6 +11,9 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use thiserror::Error;
+
+pub use kernel::KernelName;
+pub use words::{Bandwidth, CrossValidated, Median, NumberOr, Pull, Word};
 
 /// A parameter struct: all fields have defaults, unknown fields are refused
 /// (`#[serde(default, deny_unknown_fields)]`), ranges stand in `#[schemars(range(min = …, max = …))]`

@@ -3,6 +3,7 @@
 
 mod problem;
 mod table;
+pub mod toy;
 
-pub use problem::{Dataset, Holdout, Labels, Problem, Task, TaskKind};
+pub use problem::{Dataset, Holdout, Labels, Problem, ProblemError, Task, TaskKind};
 pub use table::{Column, DomainTable, Kind, Role, Table, Values};

@@ -3,6 +3,7 @@
 
 use ndarray::Array1;
 use serde::{Deserialize, Serialize};
+use thiserror::Error;
 
 use crate::linalg::Matrix;
 
@@ -61,11 +62,36 @@ pub struct Holdout {
     pub classes: Vec<String>,
 }
 
+/// Why a problem cannot be worked on. Rows and columns count from 0.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum ProblemError {
+    #[error("{domain}: the value in row {row}, column {column} is not finite")]
+    NotFinite { domain: String, row: usize, column: usize },
+    #[error("{domain}: the label in row {row} is {label}")]
+    BadLabel { domain: String, row: usize, label: &'static str },
+    #[error("{domain}: the weights must be finite, not negative and not all zero, one for each of the {rows} rows")]
+    BadWeights { domain: String, rows: usize },
+    #[error("{domain} has {found} columns, the target has {expected}")]
+    Columns { domain: String, found: usize, expected: usize },
+    #[error("{domain} has {labels} labels for {rows} rows")]
+    Lengths { domain: String, labels: usize, rows: usize },
+    #[error("{domain} has no {what}")]
+    Empty { domain: String, what: &'static str },
+}
+
 impl Task {
     pub fn kind(&self) -> TaskKind {
         match self {
             Task::Classification { .. } => TaskKind::Classification,
             Task::Regression => TaskKind::Regression,
+        }
+    }
+
+    /// The names of the classes; none for regression.
+    pub fn classes(&self) -> &[String] {
+        match self {
+            Task::Classification { classes } => classes,
+            Task::Regression => &[],
         }
     }
 
@@ -95,6 +121,29 @@ impl Labels {
         match self {
             Labels::Classes(v) => (0..v.len()).filter(|&i| v[i].is_some()).collect(),
             Labels::Values(v) => (0..v.len()).filter(|&i| v[i].is_some()).collect(),
+        }
+    }
+
+    /// Whether the label of a row is known.
+    pub fn is_known(&self, row: usize) -> bool {
+        match self {
+            Labels::Classes(v) => v[row].is_some(),
+            Labels::Values(v) => v[row].is_some(),
+        }
+    }
+
+    /// The first label that a task cannot have, and what is wrong with it.
+    fn first_bad(&self, task: &Task) -> Option<(usize, &'static str)> {
+        match (self, task) {
+            (Labels::Classes(v), Task::Classification { classes }) => {
+                let row = v.iter().position(|c| c.is_some_and(|c| c >= classes.len()))?;
+                Some((row, "not one of the classes"))
+            }
+            (Labels::Values(v), Task::Regression) => {
+                let row = v.iter().position(|y| y.is_some_and(|y| !y.is_finite()))?;
+                Some((row, "not finite"))
+            }
+            _ => Some((0, "of another task")),
         }
     }
 
@@ -131,6 +180,47 @@ impl Dataset {
 }
 
 impl Problem {
+    /// Holds the problem to what its types promise but cannot enforce: equal columns, one label a row,
+    /// labels of the task's kind, source labels known, everything finite, no domain empty.
+    ///
+    /// # Errors
+    /// The first thing found, with its place.
+    pub fn check(&self) -> Result<(), ProblemError> {
+        for (s, source) in self.sources.iter().enumerate() {
+            self.check_domain(&format!("source {s}"), source)?;
+            if let Some(row) = (0..source.n_rows()).find(|i| !source.labels.is_known(*i)) {
+                return Err(ProblemError::BadLabel { domain: format!("source {s}"), row, label: "missing" });
+            }
+        }
+        self.check_domain("the target", &self.target)
+    }
+
+    fn check_domain(&self, name: &str, dataset: &Dataset) -> Result<(), ProblemError> {
+        let domain = name.to_owned();
+        let (rows, found, expected) = (dataset.n_rows(), dataset.x.n_columns(), self.n_features());
+        if rows == 0 || found == 0 {
+            return Err(ProblemError::Empty { domain, what: if rows == 0 { "rows" } else { "columns" } });
+        }
+        if found != expected {
+            return Err(ProblemError::Columns { domain, found, expected });
+        }
+        if dataset.labels.len() != rows {
+            return Err(ProblemError::Lengths { domain, labels: dataset.labels.len(), rows });
+        }
+        if let Some((row, column)) = dataset.x.first_not_finite() {
+            return Err(ProblemError::NotFinite { domain, row, column });
+        }
+        if let Some((row, label)) = dataset.labels.first_bad(&self.task) {
+            return Err(ProblemError::BadLabel { domain, row, label });
+        }
+        if let Some(w) = &dataset.weights
+            && (w.len() != rows || w.iter().any(|v| !v.is_finite() || *v < 0.0) || w.sum() <= 0.0)
+        {
+            return Err(ProblemError::BadWeights { domain, rows });
+        }
+        Ok(())
+    }
+
     /// The number of columns.
     pub fn n_features(&self) -> usize {
         self.target.x.n_columns()
@@ -139,5 +229,65 @@ impl Problem {
     /// All source rows, one source below the other, `(n_source, d)`.
     pub fn pooled_sources(&self) -> Matrix {
         Matrix::stack(&self.sources.iter().map(|s| &s.x).collect::<Vec<_>>())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use ndarray::array;
+
+    use super::*;
+
+    fn sound() -> Problem {
+        let dataset = |labels: Vec<Option<usize>>| Dataset {
+            x: Matrix::Dense(array![[0.0, 1.0], [2.0, 3.0]]),
+            labels: Labels::Classes(labels),
+            weights: None,
+        };
+        Problem {
+            task: Task::Classification { classes: vec!["a".into(), "b".into()] },
+            sources: vec![dataset(vec![Some(0), Some(1)])],
+            target: dataset(vec![None, None]),
+        }
+    }
+
+    #[track_caller]
+    fn check(spoil: impl FnOnce(&mut Problem), expected: &str) {
+        let mut problem = sound();
+        spoil(&mut problem);
+        assert_eq!(problem.check().unwrap_err().to_string(), expected);
+    }
+
+    #[test]
+    fn a_sound_problem_passes() {
+        assert_eq!(sound().check(), Ok(()));
+    }
+
+    #[test]
+    fn what_is_wrong_is_named_with_its_place() {
+        check(
+            |p| p.target.x = Matrix::Dense(array![[0.0, 1.0], [2.0, f64::NAN]]),
+            "the target: the value in row 1, column 1 is not finite",
+        );
+        check(
+            |p| p.sources[0].x = Matrix::Dense(array![[0.0, f64::INFINITY], [2.0, 1.0]]),
+            "source 0: the value in row 0, column 1 is not finite",
+        );
+        check(
+            |p| p.sources[0].labels = Labels::Classes(vec![Some(0), None]),
+            "source 0: the label in row 1 is missing",
+        );
+        check(
+            |p| p.sources[0].labels = Labels::Classes(vec![Some(2), Some(0)]),
+            "source 0: the label in row 0 is not one of the classes",
+        );
+        check(|p| p.task = Task::Regression, "source 0: the label in row 0 is of another task");
+        check(|p| p.sources[0].x = Matrix::Dense(array![[0.0], [1.0]]), "source 0 has 1 columns, the target has 2");
+        check(|p| p.target.labels = Labels::Classes(vec![]), "the target has 0 labels for 2 rows");
+        check(|p| p.target = p.target.select_rows(&[]), "the target has no rows");
+        check(
+            |p| p.sources[0].weights = Some(array![1.0, -1.0]),
+            "source 0: the weights must be finite, not negative and not all zero, one for each of the 2 rows",
+        );
     }
 }

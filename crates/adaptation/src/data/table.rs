@@ -129,6 +129,21 @@ impl Values {
         }
     }
 
+    /// The given rows, in the given order.
+    pub fn select(&self, rows: &[usize]) -> Values {
+        fn pick<T: Clone>(v: &[T], rows: &[usize]) -> Vec<T> {
+            rows.iter().map(|&i| v[i].clone()).collect()
+        }
+        match self {
+            Values::Number(v) => Values::Number(pick(v, rows)),
+            Values::Integer(v) => Values::Integer(pick(v, rows)),
+            Values::Boolean(v) => Values::Boolean(pick(v, rows)),
+            Values::Category { codes, levels } => Values::Category { codes: pick(codes, rows), levels: levels.clone() },
+            Values::Text(v) => Values::Text(pick(v, rows)),
+            Values::Timestamp(v) => Values::Timestamp(pick(v, rows)),
+        }
+    }
+
     /// A category column from words, levels in order of first appearance.
     pub fn categories<S: Into<String>>(words: impl IntoIterator<Item = Option<S>>) -> Values {
         let mut levels: Vec<String> = Vec::new();
@@ -174,12 +189,23 @@ impl Table {
     pub fn column(&self, name: &str) -> Option<&Column> {
         self.columns.iter().find(|c| c.name == name)
     }
+
+    /// The given rows, in the given order.
+    pub fn select_rows(&self, rows: &[usize]) -> Table {
+        let pick = |c: &Column| Column { name: c.name.clone(), values: c.values.select(rows) };
+        Table { columns: self.columns.iter().map(pick).collect(), n_rows: rows.len() }
+    }
 }
 
 impl DomainTable {
     /// The columns that play a role, in order.
     pub fn with_role(&self, role: Role) -> impl Iterator<Item = &Column> {
         self.table.columns().iter().zip(&self.roles).filter(move |(_, r)| **r == role).map(|(c, _)| c)
+    }
+
+    /// The given rows, in the given order.
+    pub fn select_rows(&self, rows: &[usize]) -> DomainTable {
+        DomainTable { name: self.name.clone(), table: self.table.select_rows(rows), roles: self.roles.clone() }
     }
 
     /// The label column, if there is one.

@@ -1,1 +1,3 @@
-//! (to be filled)
+//! How far apart two samples are.
+
+pub mod mmd;

@@ -1,1 +1,16 @@
-//! (to be filled)
+//! Spec → fit → score → outcome. The only place where the lists of methods and learners meet.
+
+mod file;
+mod model;
+mod outcome;
+mod problem;
+mod run;
+mod scoring;
+mod spec;
+#[cfg(test)]
+mod tests;
+
+pub use model::{FittedModel, InputColumn, Manifest, Signature};
+pub use outcome::{Confusion, Distances, Memory, Metrics, Mmd2, Scores};
+pub use run::{Input, Outcome, PHASES, run};
+pub use spec::{Choice, Evaluation, Spec};

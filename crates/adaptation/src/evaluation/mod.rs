@@ -1,1 +1,132 @@
-//! (to be filled)
+//! Seeded splits of the target's rows into what a fit may see and what is scored. Rows without a
+//! label are never scored, so they always go to the fit. The same seed gives the same splits for
+//! every method.
+
+use std::collections::BTreeMap;
+
+use rand::RngExt;
+use rand::seq::SliceRandom;
+use rand_chacha::ChaCha8Rng;
+
+/// Row indices of one split.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Split {
+    /// Rows that the fit sees, ascending; with repetitions in a bootstrap draw.
+    pub train: Vec<usize>,
+    /// Rows that are scored, ascending.
+    pub test: Vec<usize>,
+}
+
+/// The stratum of each row: its class, or one number for all rows of a regression; `None` where the
+/// label is not known.
+pub type Strata = [Option<usize>];
+
+/// A share of every stratum is kept out: at least one row of a stratum that has two.
+pub fn hold_out(strata: &Strata, fraction: f64, rng: &mut ChaCha8Rng) -> Split {
+    let mut test = Vec::new();
+    for mut rows in by_stratum(strata) {
+        rows.shuffle(rng);
+        let n_test = match rows.len() {
+            1 => 0,
+            n => ((n as f64 * fraction).round() as usize).clamp(1, n - 1),
+        };
+        test.extend_from_slice(&rows[..n_test]);
+    }
+    split_by(strata.len(), test)
+}
+
+/// Stratified folds: every labelled row is in the test part of exactly one. Fewer folds than asked
+/// where there are fewer labelled rows.
+pub fn k_fold(strata: &Strata, n_folds: usize, rng: &mut ChaCha8Rng) -> Vec<Split> {
+    let n_labelled = strata.iter().flatten().count();
+    let mut folds = vec![Vec::new(); n_folds.min(n_labelled)];
+    // Dealt round robin, one stratum after the other, so that fold sizes differ by one at most.
+    let mut next = 0;
+    for mut rows in by_stratum(strata) {
+        rows.shuffle(rng);
+        for row in rows {
+            let fold = next % folds.len();
+            folds[fold].push(row);
+            next += 1;
+        }
+    }
+    folds.into_iter().map(|test| split_by(strata.len(), test)).collect()
+}
+
+/// As many folds as labelled rows.
+pub fn leave_one_out(strata: &Strata) -> Vec<Split> {
+    (0..strata.len()).filter(|&i| strata[i].is_some()).map(|i| split_by(strata.len(), vec![i])).collect()
+}
+
+/// Rows drawn with replacement, as many as there are; labelled rows that were not drawn are scored.
+pub fn bootstrap(strata: &Strata, n_draws: usize, rng: &mut ChaCha8Rng) -> Vec<Split> {
+    let n = strata.len();
+    (0..n_draws)
+        .map(|_| {
+            let mut train: Vec<usize> = (0..n).map(|_| rng.random_range(0..n)).collect();
+            train.sort_unstable();
+            let test = (0..n).filter(|&i| strata[i].is_some() && train.binary_search(&i).is_err()).collect();
+            Split { train, test }
+        })
+        .filter(|split: &Split| !split.test.is_empty())
+        .collect()
+}
+
+fn by_stratum(strata: &Strata) -> Vec<Vec<usize>> {
+    let mut groups: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
+    for (row, stratum) in strata.iter().enumerate() {
+        if let Some(stratum) = stratum {
+            groups.entry(*stratum).or_default().push(row);
+        }
+    }
+    groups.into_values().collect()
+}
+
+fn split_by(n: usize, mut test: Vec<usize>) -> Split {
+    test.sort_unstable();
+    let train = (0..n).filter(|i| test.binary_search(i).is_err()).collect();
+    Split { train, test }
+}
+
+#[cfg(test)]
+mod tests {
+    use rand::SeedableRng;
+
+    use super::*;
+
+    fn strata() -> Vec<Option<usize>> {
+        (0..40).map(|i| (i % 8 != 7).then_some(usize::from(i % 4 == 0))).collect()
+    }
+
+    fn rng() -> ChaCha8Rng {
+        ChaCha8Rng::seed_from_u64(3)
+    }
+
+    #[test]
+    fn a_hold_out_keeps_the_share_of_every_class_and_scores_no_unlabelled_row() {
+        let split = hold_out(&strata(), 0.2, &mut rng());
+        let count = |class| split.test.iter().filter(|&&i| strata()[i] == Some(class)).count();
+        assert_eq!((count(0), count(1), split.test.len()), (5, 2, 7));
+        assert_eq!(split.train.len() + split.test.len(), 40);
+        assert_eq!(split, hold_out(&strata(), 0.2, &mut rng()));
+    }
+
+    #[test]
+    fn folds_score_every_labelled_row_once() {
+        let folds = k_fold(&strata(), 4, &mut rng());
+        let mut scored: Vec<usize> = folds.iter().flat_map(|f| f.test.clone()).collect();
+        scored.sort_unstable();
+        assert_eq!(scored, (0..40).filter(|&i| strata()[i].is_some()).collect::<Vec<_>>());
+        assert!(folds.iter().all(|f| f.train.len() + f.test.len() == 40));
+        assert_eq!(leave_one_out(&strata()).len(), 35);
+        assert_eq!(k_fold(&[Some(0), None, Some(1)], 5, &mut rng()).len(), 2);
+    }
+
+    #[test]
+    fn bootstrap_scores_what_was_not_drawn() {
+        for split in bootstrap(&strata(), 20, &mut rng()) {
+            assert_eq!(split.train.len(), 40);
+            assert!(split.test.iter().all(|i| !split.train.contains(i) && strata()[*i].is_some()));
+        }
+    }
+}

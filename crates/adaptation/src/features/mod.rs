@@ -1,1 +1,12 @@
-//! (to be filled)
+//! Tables become matrices: missing values are imputed, categories one-hot encoded, columns scaled.
+//! Fitted on training rows only, saved with the model, applied again at prediction.
+
+mod encoder;
+mod map;
+mod params;
+mod pipeline;
+
+pub use encoder::InputProblem;
+pub use map::{DomainMaps, Map};
+pub use params::{FeatureParams, Imputation, MissingIndicator, Scaling, UnseenCategory};
+pub use pipeline::{FittedFeatures, Pipeline};

@@ -8,7 +8,7 @@ use serde_json::Value;
 use crate::context::{Ctx, FitError};
 use crate::data::TaskKind;
 use crate::linalg::Matrix;
-pub use crate::metrics::Scores;
+pub use crate::metrics::ScoreKind as Scores;
 use crate::params::{Checked, ParamErrors, Params, schema_of};
 use crate::parts::{LoadError, Parts};
 

@@ -1,7 +1,5 @@
 //! What every learner promises, and numbers of scikit-learn and SciPy
-//! (`tests/reference/learners_and_metrics.py`).
-
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+//! (`tests/reference/learners.py`).
 
 use ndarray::{Array1, Array2, ArrayView1, Axis, array, s};
 use proptest::prelude::*;

@@ -45,6 +45,10 @@ impl SparseRows {
         self.indptr.len() - 1
     }
 
+    pub fn n_columns(&self) -> usize {
+        self.n_columns
+    }
+
     /// The stored entries of one row.
     pub fn row(&self, row: usize) -> impl Iterator<Item = (usize, f64)> + '_ {
         let range = self.indptr[row]..self.indptr[row + 1];

@@ -3,9 +3,13 @@
 
 mod decompose;
 mod dense;
+mod exp;
+pub mod kernels;
 mod matrix;
+pub mod nystrom;
 mod optimise;
 mod partial;
+mod principal;
 
 pub use decompose::{
     DecomposeError, Svd, Triangle, cholesky, inverse_sqrt_spd, solve_spd, solve_triangular, sqrt_spd, symmetric_eigen,
@@ -14,6 +18,7 @@ pub use decompose::{
 pub use dense::{column_means, matmul, matmul_nt, matmul_tn};
 pub use matrix::{Matrix, SparseRows};
 pub use optimise::{Iteration, Minimum, Options, Stop, minimise};
+pub use principal::PrincipalAxes;
 
 #[cfg(test)]
 mod tests;

@@ -1,7 +1,5 @@
 //! What products, decompositions and the minimiser promise.
 
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
-
 use std::convert::Infallible;
 use std::ops::ControlFlow;
 

@@ -9,9 +9,9 @@ use ndarray::Array1;
 use serde::Serialize;
 use serde_json::Value;
 
-use super::map::{DomainMaps, Map};
 use crate::context::{Ctx, FitError};
 use crate::data::{Dataset, Labels, Problem, Task, TaskKind};
+use crate::features::{DomainMaps, Map};
 use crate::learners::{BoundLearner, Predictor, Targets, Training};
 use crate::linalg::Matrix;
 use crate::params::{Checked, ParamErrors, Params, schema_of};
@@ -184,6 +184,10 @@ fn checked<P: Params>(params: &Value) -> Result<Checked<P>, FitError> {
     Checked::new(params).map_err(|e| FitError::Invalid { pointer: "/method/params".into(), detail: e.to_string() })
 }
 
+fn sound(problem: &Problem) -> Result<(), FitError> {
+    problem.check().map_err(|e| FitError::Degenerate(e.to_string()))
+}
+
 impl<A: Adapter> Method for AdapterMethod<A> {
     fn card(&self) -> &'static Card {
         &A::CARD
@@ -205,6 +209,7 @@ impl<A: Adapter> Method for AdapterMethod<A> {
         ctx: &mut Ctx,
     ) -> Result<FittedMethod, FitError> {
         let params = checked::<A::Params>(params)?;
+        sound(problem)?;
         ctx.reserve(A::CARD.id, A::memory_bytes(problem, &params))?;
         let adaptation = A::adapt(problem, &params, ctx)?;
         ctx.check()?;
@@ -239,7 +244,11 @@ impl<M: MetaEstimator> Method for MetaMethod<M> {
         learner: &BoundLearner,
         ctx: &mut Ctx,
     ) -> Result<FittedMethod, FitError> {
-        let predictor = M::fit(problem, learner, &checked::<M::Params>(params)?, ctx)?;
+        let checked = checked::<M::Params>(params)?;
+        sound(problem)?;
+        ctx.reserve(M::CARD.id, self.memory_bytes(problem, params))?;
+        ctx.check()?;
+        let predictor = M::fit(problem, learner, &checked, ctx)?;
         let maps = DomainMaps::identity(problem.sources.len());
         Ok(FittedMethod { maps, predictor, weights: None, diagnostics: BTreeMap::new() })
     }

@@ -1,16 +1,31 @@
 //! Adaptation methods: one file each in the folder of its family, and one line in [`METHODS`].
 
+pub mod baselines;
 mod contract;
-mod map;
+pub mod mmd;
+pub mod parameters;
+pub mod reweighting;
+pub mod statistical_alignment;
 
+pub use crate::features::{DomainMaps, Map};
 pub use contract::{
     Adaptation, Adapter, AdapterMethod, Card, Family, FittedMethod, Labelled, MetaEstimator, MetaMethod, Method, Needs,
     Toy, TrainOn,
 };
-pub use map::{DomainMaps, Map};
 
 /// All methods, in the order in which they are shown.
-pub static METHODS: &[&dyn Method] = &[];
+pub static METHODS: &[&dyn Method] = &[
+    &AdapterMethod::<baselines::source_only::SourceOnly>::new(),
+    &AdapterMethod::<baselines::target_only::TargetOnly>::new(),
+    &AdapterMethod::<baselines::pooled::Pooled>::new(),
+    &AdapterMethod::<statistical_alignment::moment_matching::MomentMatching>::new(),
+    &AdapterMethod::<statistical_alignment::pca::Pca>::new(),
+    &AdapterMethod::<statistical_alignment::coral::Coral>::new(),
+    &AdapterMethod::<statistical_alignment::subspace_alignment::SubspaceAlignment>::new(),
+    &AdapterMethod::<mmd::transfer_component_analysis::TransferComponentAnalysis>::new(),
+    &AdapterMethod::<reweighting::kernel_mean_matching::KernelMeanMatching>::new(),
+    &MetaMethod::<parameters::fine_tuning::FineTuning>::new(),
+];
 
 /// The method of that id.
 pub fn find(id: &str) -> Option<&'static dyn Method> {

@@ -1,91 +1,264 @@
-//! Metrics of predicted classes, from the confusion matrix alone.
+//! Scores of predicted classes and of the scores behind them.
 
-/// Counts of rows by true class (row) and predicted class (column).
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Confusion {
-    pub counts: Vec<Vec<u64>>,
+use std::collections::BTreeMap;
+
+use ndarray::ArrayView2;
+use serde::Serialize;
+
+use super::ScoreKind;
+use super::curves::{Ranking, RocCurve};
+use super::intervals::{BootstrapDraws, Interval};
+
+const NAMES: [&str; 12] = [
+    "accuracy",
+    "balanced_accuracy",
+    "macro_precision",
+    "macro_recall",
+    "macro_f1",
+    "micro_f1",
+    "weighted_f1",
+    "roc_auc",
+    "average_precision",
+    "log_loss",
+    "brier",
+    "expected_calibration_error",
+];
+
+/// A probability below this counts as this much in the log loss, which would else be infinite.
+const LEAST_PROBABILITY: f64 = 1e-15;
+
+/// Bins of the expected calibration error, equally wide in [0, 1].
+const N_BINS: usize = 10;
+
+/// The numbers of one model on some rows; C classes.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct ClassificationReport {
+    /// By name, see [`score_classification`]; `None` where a metric is not defined on these rows.
+    pub overall: BTreeMap<&'static str, Option<Interval>>,
+    /// `(C,)`
+    pub per_class: Vec<ClassReport>,
+    /// `(C, C)` counts of rows: `[true class][predicted class]`.
+    pub confusion: Vec<Vec<u64>>,
+    /// One class against the rest, for classes that some but not all rows have.
+    pub roc: Vec<RocCurve>,
 }
 
-/// Averages over classes.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Averages {
-    pub accuracy: f64,
-    /// The mean recall of the classes in the truth.
-    pub balanced_accuracy: f64,
-    /// Means over the classes in the truth or among the predictions; what is undefined counts as zero.
-    pub macro_precision: f64,
-    pub macro_recall: f64,
-    pub macro_f1: f64,
-    /// From counts summed over classes; equal to accuracy where every row has one class.
-    pub micro_f1: f64,
-    /// The mean of F1 by the number of true rows.
-    pub weighted_f1: f64,
+/// One class against the rest. `None`: not defined on these rows.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct ClassReport {
+    pub class: String,
+    /// 0 where the class is in the truth but never predicted.
+    pub precision: Option<f64>,
+    pub recall: Option<f64>,
+    pub f1: Option<f64>,
+    /// Rows of the class.
+    pub support: u64,
+    pub roc_auc: Option<f64>,
+    pub average_precision: Option<f64>,
 }
 
-impl Confusion {
-    /// Counts where row i counts `counts[i]` times.
-    pub fn of(truth: &[usize], predicted: &[usize], n_classes: usize, counts: &[u32]) -> Self {
-        let mut flat = vec![0_u64; n_classes * n_classes];
-        for ((&t, &p), &c) in truth.iter().zip(predicted).zip(counts) {
-            flat[t * n_classes + p] += u64::from(c);
+/// Scores predicted `codes (n,)` and, where given, `scores (n, C)` against `truth (n,)`, n as in
+/// `draws`; codes index `classes (C,)`. Classes may be missing from truth, prediction or both.
+///
+/// - `accuracy`; `micro_f1`, which equals it where every row has one class.
+/// - `balanced_accuracy`, `macro_recall`: the mean recall of classes in the truth.
+/// - `macro_precision`, `macro_f1`: the mean over classes in truth or prediction, as scikit-learn has
+///   it; 0 for a class that is only in one of them. `weighted_f1` weighs by rows of the class.
+/// - `roc_auc`, `average_precision`: with two classes, of the second; with more, the mean over classes
+///   that some but not all rows have, each against the rest. Ties count half in `roc_auc`. `None` where
+///   the truth has one class.
+/// - For probabilities p only: `log_loss` −ln p of the true class, p ≥ 1e-15; `brier` Σ꜀ (p꜀ − 1[y = c])²,
+///   from 0 to 2 also with two classes (Brier 1950); `expected_calibration_error` Σ_b n_b/n·|accuracy −
+///   confidence| in ten equal bins of the confidence, the probability of the predicted class (Guo et al. 2017).
+pub fn score_classification(
+    truth: &[usize],
+    codes: &[usize],
+    scores: Option<(ArrayView2<f64>, ScoreKind)>,
+    classes: &[String],
+    draws: &BootstrapDraws,
+) -> ClassificationReport {
+    assert!(truth.len() == draws.n_rows() && codes.len() == draws.n_rows(), "one prediction and one label a row");
+    let columns: Vec<Column> =
+        scores.map_or_else(Vec::new, |s| (0..classes.len()).map(|c| Column::new(truth, s, c)).collect());
+    let losses = match scores {
+        Some((probabilities, ScoreKind::Probability)) => Some(Losses::new(truth, codes, probabilities)),
+        _ => None,
+    };
+    // With two classes the first one's ranking is the second's turned round.
+    let ranked = if classes.len() == 2 { columns.get(1..).unwrap_or_default() } else { &columns[..] };
+    let ranked: Vec<&Column> = ranked.iter().filter(|c| c.roc.is_some()).collect();
+
+    let intervals = draws.intervals(|counts| {
+        let tally = Tally::new(truth, codes, classes.len(), counts);
+        let [accuracy, recall, precision, f1, weighted_f1] = tally.overall();
+        let [roc_auc, average_precision] = mean_areas(&ranked, counts);
+        let [log_loss, brier, calibration] = losses.as_ref().map_or([None; 3], |l| l.overall(counts));
+        let from_codes = [accuracy, recall, precision, recall, f1, accuracy, weighted_f1];
+        let from_scores = [roc_auc, average_precision, log_loss, brier, calibration];
+        let mut all = from_codes.into_iter().chain(from_scores);
+        std::array::from_fn::<_, { NAMES.len() }, _>(|_| all.next().flatten())
+    });
+
+    let tally = Tally::new(truth, codes, classes.len(), &vec![1; truth.len()]);
+    ClassificationReport {
+        overall: NAMES.into_iter().zip(intervals).collect(),
+        per_class: per_class(classes, &tally, &columns, truth.len()),
+        confusion: confusion(truth, codes, classes.len()),
+        roc: classes
+            .iter()
+            .zip(columns)
+            .filter_map(|(class, column)| Some(RocCurve { class: class.clone(), points: column.roc? }))
+            .collect(),
+    }
+}
+
+fn per_class(classes: &[String], tally: &Tally, columns: &[Column], n_rows: usize) -> Vec<ClassReport> {
+    let once = vec![1; n_rows];
+    let report = |(c, class): (usize, &String)| {
+        let areas = columns.get(c).and_then(|column| column.ranking.areas(&once));
+        ClassReport {
+            class: class.clone(),
+            precision: tally.precision(c),
+            recall: tally.recall(c),
+            f1: tally.f1(c),
+            support: tally.truth[c],
+            roc_auc: areas.map(|a| a.roc),
+            average_precision: areas.map(|a| a.average_precision),
         }
-        Self { counts: flat.chunks(n_classes.max(1)).map(<[u64]>::to_vec).collect() }
-    }
+    };
+    classes.iter().enumerate().map(report).collect()
+}
 
-    /// Rows whose class is `class`.
-    pub fn support(&self, class: usize) -> u64 {
-        self.counts[class].iter().sum()
+fn confusion(truth: &[usize], codes: &[usize], n_classes: usize) -> Vec<Vec<u64>> {
+    let mut counts = vec![vec![0; n_classes]; n_classes];
+    for (&t, &p) in truth.iter().zip(codes) {
+        counts[t][p] += 1;
     }
+    counts
+}
 
-    /// Rows predicted to be of `class`.
-    fn predicted(&self, class: usize) -> u64 {
-        self.counts.iter().map(|row| row[class]).sum()
-    }
+/// The mean of those values that are defined.
+fn mean(values: impl Iterator<Item = Option<f64>>) -> Option<f64> {
+    let (sum, n) = values.flatten().fold((0.0, 0_u32), |(sum, n), v| (sum + v, n + 1));
+    (n > 0).then(|| sum / f64::from(n))
+}
 
-    /// `None` where the class is never predicted.
-    pub fn precision(&self, class: usize) -> Option<f64> {
-        ratio(self.counts[class][class], self.predicted(class))
-    }
+/// Counts of rows by class: `(C,)` each.
+struct Tally {
+    truth: Vec<u64>,
+    predicted: Vec<u64>,
+    right: Vec<u64>,
+}
 
-    /// `None` where no row is of the class.
-    pub fn recall(&self, class: usize) -> Option<f64> {
-        ratio(self.counts[class][class], self.support(class))
-    }
-
-    /// `None` where the class is neither true nor predicted anywhere.
-    pub fn f1(&self, class: usize) -> Option<f64> {
-        ratio(2 * self.counts[class][class], self.support(class) + self.predicted(class))
-    }
-
-    /// `None` where there are no rows.
-    pub fn averages(&self) -> Option<Averages> {
-        let n_classes = self.counts.len();
-        let total: u64 = (0..n_classes).map(|c| self.support(c)).sum();
-        let hits: u64 = (0..n_classes).map(|c| self.counts[c][c]).sum();
-        let accuracy = ratio(hits, total)?;
-        let (mut true_classes, mut classes) = (0.0, 0.0);
-        let (mut precision, mut recall, mut f1, mut weighted) = (0.0, 0.0, 0.0, 0.0);
-        // F1 is undefined just where the class is in neither.
-        for (class, own_f1) in (0..n_classes).filter_map(|c| Some((c, self.f1(c)?))) {
-            classes += 1.0;
-            true_classes += f64::from(u8::from(self.support(class) > 0));
-            precision += self.precision(class).unwrap_or(0.0);
-            recall += self.recall(class).unwrap_or(0.0);
-            f1 += own_f1;
-            weighted += own_f1 * self.support(class) as f64;
+impl Tally {
+    fn new(truth: &[usize], codes: &[usize], n_classes: usize, counts: &[u32]) -> Self {
+        let mut tally = Self { truth: vec![0; n_classes], predicted: vec![0; n_classes], right: vec![0; n_classes] };
+        for ((&t, &p), &count) in truth.iter().zip(codes).zip(counts) {
+            let count = u64::from(count);
+            tally.truth[t] += count;
+            tally.predicted[p] += count;
+            if t == p {
+                tally.right[t] += count;
+            }
         }
-        Some(Averages {
-            accuracy,
-            balanced_accuracy: recall / true_classes,
-            macro_precision: precision / classes,
-            macro_recall: recall / classes,
-            macro_f1: f1 / classes,
-            micro_f1: accuracy,
-            weighted_f1: weighted / total as f64,
-        })
+        tally
+    }
+
+    fn is_seen(&self, c: usize) -> bool {
+        self.truth[c] + self.predicted[c] > 0
+    }
+
+    fn precision(&self, c: usize) -> Option<f64> {
+        self.is_seen(c).then(|| self.right[c] as f64 / self.predicted[c].max(1) as f64)
+    }
+
+    fn recall(&self, c: usize) -> Option<f64> {
+        (self.truth[c] > 0).then(|| self.right[c] as f64 / self.truth[c] as f64)
+    }
+
+    fn f1(&self, c: usize) -> Option<f64> {
+        self.is_seen(c).then(|| 2.0 * self.right[c] as f64 / (self.truth[c] + self.predicted[c]) as f64)
+    }
+
+    /// Accuracy; mean recall, precision and F1; F1 weighted by rows.
+    fn overall(&self) -> [Option<f64>; 5] {
+        let n: u64 = self.truth.iter().sum();
+        if n == 0 {
+            return [None; 5];
+        }
+        let classes = 0..self.truth.len();
+        let weighted_f1: f64 = classes.clone().filter_map(|c| Some(self.f1(c)? * self.truth[c] as f64)).sum();
+        [
+            Some(self.right.iter().sum::<u64>() as f64 / n as f64),
+            mean(classes.clone().map(|c| self.recall(c))),
+            mean(classes.clone().map(|c| self.precision(c))),
+            mean(classes.map(|c| self.f1(c))),
+            Some(weighted_f1 / n as f64),
+        ]
     }
 }
 
-fn ratio(part: u64, whole: u64) -> Option<f64> {
-    (whole > 0).then(|| part as f64 / whole as f64)
+/// One class against the rest, by its scores.
+struct Column {
+    ranking: Ranking,
+    roc: Option<Vec<super::RocPoint>>,
+}
+
+impl Column {
+    fn new(truth: &[usize], (scores, kind): (ArrayView2<f64>, ScoreKind), class: usize) -> Self {
+        let mut own = scores.column(class).to_vec();
+        // Decision scores of two classes need not be each other's negative: only their difference ranks rows.
+        if kind == ScoreKind::Decision && scores.ncols() == 2 {
+            own.iter_mut().zip(scores.column(1 - class)).for_each(|(own, other)| *own -= other);
+        }
+        let positive: Vec<bool> = truth.iter().map(|&t| t == class).collect();
+        let ranking = Ranking::new(&own, &positive);
+        let roc = ranking.roc(&own);
+        Self { ranking, roc }
+    }
+}
+
+/// Mean area under the ROC curve and mean average precision.
+fn mean_areas(ranked: &[&Column], counts: &[u32]) -> [Option<f64>; 2] {
+    let areas: Vec<_> = ranked.iter().map(|column| column.ranking.areas(counts)).collect();
+    [mean(areas.iter().map(|a| a.map(|a| a.roc))), mean(areas.iter().map(|a| a.map(|a| a.average_precision)))]
+}
+
+/// What each row adds to losses of probabilities.
+struct Losses {
+    log: Vec<f64>,
+    brier: Vec<f64>,
+    /// The bin of each row's confidence.
+    bins: Vec<usize>,
+    /// 1 where the row is right, else 0, minus its confidence.
+    gaps: Vec<f64>,
+}
+
+impl Losses {
+    fn new(truth: &[usize], codes: &[usize], probabilities: ArrayView2<f64>) -> Self {
+        let n = truth.len();
+        let mut losses = Self { log: Vec::with_capacity(n), brier: Vec::with_capacity(n), bins: vec![], gaps: vec![] };
+        for ((&t, &p), row) in truth.iter().zip(codes).zip(probabilities.rows()) {
+            let square = |(c, v): (usize, &f64)| (v - f64::from(u8::from(c == t))).powi(2);
+            losses.log.push(-row[t].max(LEAST_PROBABILITY).ln());
+            losses.brier.push(row.iter().enumerate().map(square).sum());
+            losses.bins.push(((row[p] * N_BINS as f64) as usize).min(N_BINS - 1));
+            losses.gaps.push(f64::from(u8::from(t == p)) - row[p]);
+        }
+        losses
+    }
+
+    /// Log loss, Brier score, expected calibration error.
+    fn overall(&self, counts: &[u32]) -> [Option<f64>; 3] {
+        let (mut n, mut log, mut brier, mut gaps) = (0.0, 0.0, 0.0, [0.0; N_BINS]);
+        for (i, &count) in counts.iter().enumerate() {
+            let count = f64::from(count);
+            n += count;
+            log += count * self.log[i];
+            brier += count * self.brier[i];
+            gaps[self.bins[i]] += count * self.gaps[i];
+        }
+        let calibration: f64 = gaps.iter().map(|g: &f64| g.abs()).sum();
+        if n == 0.0 { [None; 3] } else { [log, brier, calibration].map(|sum| Some(sum / n)) }
+    }
 }

@@ -1,15 +1,16 @@
-//! Intervals of metrics by the percentile bootstrap. One set of draws serves every metric and every
-//! model that is scored on the same rows, so that differences between models are paired.
+//! Percentile bootstrap (Efron 1979): rows are drawn with replacement, the metric is computed on each
+//! draw, and the middle 95 % of its values are the interval. The draws are made once and shared by all
+//! metrics and models, so that differences between two models are paired.
 
-use rand::{Rng, RngExt, SeedableRng};
+use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use rayon::prelude::*;
 use serde::Serialize;
 
-/// The usual number of draws.
-pub const DRAWS: usize = 1000;
+/// The share of draws beyond each end of an interval.
+const TAIL: f64 = 0.025;
 
-/// A metric with the bounds that hold 95 % of its bootstrap draws.
+/// A value with its 95 % interval, `low ≤ value ≤ high`.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct Interval {
     pub value: f64,
@@ -17,64 +18,76 @@ pub struct Interval {
     pub high: f64,
 }
 
-/// Samples of n rows with replacement, not stratified. A draw is made again whenever it is asked for,
-/// always the same.
-#[derive(Debug, Clone, PartialEq)]
+/// Draws of n rows out of n with replacement.
+///
+/// A draw is kept as its seed: stored, a thousand draws would be a thousand times as long as the data.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BootstrapDraws {
     n_rows: usize,
-    n_draws: usize,
-    seed: [u8; 32],
+    seeds: Vec<u64>,
 }
 
 impl BootstrapDraws {
-    /// Draws for `n_rows` rows, seeded from `rng`. Without draws every interval is its value.
     pub fn new(n_rows: usize, n_draws: usize, rng: &mut ChaCha8Rng) -> Self {
-        let mut seed = [0; 32];
-        rng.fill_bytes(&mut seed);
-        Self { n_rows, n_draws, seed }
+        Self { n_rows, seeds: (0..n_draws).map(|_| rng.random()).collect() }
     }
 
-    pub fn n_rows(&self) -> usize {
+    pub(super) fn n_rows(&self) -> usize {
         self.n_rows
     }
 
-    /// How often every row is in one draw, `(n,)`; the sum is n.
-    pub fn counts(&self, draw: usize) -> Vec<u32> {
-        let mut rng = ChaCha8Rng::from_seed(self.seed);
-        rng.set_stream(draw as u64);
-        let mut counts = vec![0; self.n_rows];
-        for _ in 0..self.n_rows {
-            counts[rng.random_range(0..self.n_rows)] += 1;
-        }
-        counts
+    /// Values of K metrics on all rows, with their intervals over the draws. `metrics` is told how often
+    /// each row counts, `(n,)`. Draws in which a metric is not defined are left out for that metric.
+    ///
+    /// The percentile interval of a biased metric, such as the calibration error, can miss the value; it
+    /// is then widened to hold it.
+    pub(super) fn intervals<const K: usize>(
+        &self,
+        metrics: impl Fn(&[u32]) -> [Option<f64>; K] + Sync,
+    ) -> [Option<Interval>; K] {
+        let metrics = |counts: &[u32]| metrics(counts).map(|v| v.filter(|v| v.is_finite()));
+        let values = metrics(&vec![1; self.n_rows]);
+        // Collected in the order of the draws, so that the number of threads changes nothing.
+        let drawn: Vec<[Option<f64>; K]> = self
+            .seeds
+            .par_iter()
+            .map_init(
+                || vec![0; self.n_rows],
+                |counts, &seed| {
+                    count_draw(counts, seed);
+                    metrics(counts)
+                },
+            )
+            .collect();
+        std::array::from_fn(|k| {
+            let value = values[k]?;
+            let defined = drawn.iter().filter_map(|draw| draw[k]).collect();
+            Some(interval(value, defined))
+        })
     }
 }
 
-/// The intervals of statistics that are computed from how often every row counts. A statistic is `None`
-/// where all rows once do not define it; draws that do not define it are left out, and where none does
-/// the bounds are the value.
-pub fn intervals(
-    draws: &BootstrapDraws,
-    statistics: impl Fn(&[u32]) -> Vec<Option<f64>> + Sync,
-) -> Vec<Option<Interval>> {
-    let values = statistics(&vec![1; draws.n_rows]);
-    let n_draws = if draws.n_rows == 0 { 0 } else { draws.n_draws };
-    // Every draw is a result of its own: the number of threads does not matter.
-    let drawn: Vec<Vec<Option<f64>>> =
-        (0..n_draws).into_par_iter().map(|draw| statistics(&draws.counts(draw))).collect();
-    let interval = |(i, value): (usize, &Option<f64>)| {
-        let value = (*value)?;
-        let mut sorted: Vec<f64> = drawn.iter().filter_map(|d| d[i]).collect();
-        sorted.sort_by(f64::total_cmp);
-        let (low, high) = (percentile(&sorted, 0.025), percentile(&sorted, 0.975));
-        Some(Interval { value, low: low.unwrap_or(value), high: high.unwrap_or(value) })
-    };
-    values.iter().enumerate().map(interval).collect()
+/// How often the draw of that seed has each row.
+fn count_draw(counts: &mut [u32], seed: u64) {
+    let mut rng = ChaCha8Rng::seed_from_u64(seed);
+    let n = counts.len();
+    counts.fill(0);
+    for _ in 0..n {
+        counts[rng.random_range(0..n)] += 1;
+    }
 }
 
-/// The value below which `fraction` of `sorted` lies, with linear interpolation.
-pub(super) fn percentile(sorted: &[f64], fraction: f64) -> Option<f64> {
-    let at = fraction * sorted.len().checked_sub(1)? as f64;
-    let (below, above) = (sorted[at.floor() as usize], sorted[at.ceil() as usize]);
-    Some(below + (above - below) * at.fract())
+fn interval(value: f64, mut drawn: Vec<f64>) -> Interval {
+    if drawn.is_empty() {
+        return Interval { value, low: value, high: value };
+    }
+    drawn.sort_unstable_by(f64::total_cmp);
+    Interval { value, low: quantile(&drawn, TAIL).min(value), high: quantile(&drawn, 1.0 - TAIL).max(value) }
+}
+
+/// Linear between the two nearest of at least one sorted value.
+fn quantile(sorted: &[f64], q: f64) -> f64 {
+    let position = q * (sorted.len() - 1) as f64;
+    let (below, above) = (sorted[position.floor() as usize], sorted[position.ceil() as usize]);
+    below + (above - below) * position.fract()
 }

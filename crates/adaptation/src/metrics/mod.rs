@@ -1,17 +1,23 @@
-//! Scores against known labels, each with a bootstrap interval. What the data does not define is `None`.
+//! Scores of predictions against known labels: point values, curves, and bootstrap intervals.
+//! A metric that is not defined on some rows is `None`, never a made-up number and never NaN.
 
 mod classification;
 mod curves;
 mod intervals;
-mod probability;
 mod regression;
-mod report;
 #[cfg(test)]
 mod tests;
 
-pub use classification::{Averages, Confusion};
-pub use curves::{Areas, Ranking, RocCurve};
-pub use intervals::{BootstrapDraws, DRAWS, Interval, intervals};
-pub use probability::{ProbabilityMetrics, ProbabilityTerms};
+pub use classification::{ClassReport, ClassificationReport, score_classification};
+pub use curves::{RocCurve, RocPoint};
+pub use intervals::{BootstrapDraws, Interval};
 pub use regression::{RegressionReport, score_regression};
-pub use report::{ClassMetrics, ClassificationReport, Scores, score_classification};
+
+/// What the columns of a prediction's scores are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ScoreKind {
+    /// Rows sum to one.
+    Probability,
+    /// Larger means more likely; no scale.
+    Decision,
+}

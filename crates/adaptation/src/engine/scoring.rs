@@ -1,0 +1,152 @@
+//! Scores both models against the labels that were kept aside. Only this file compares predictions
+//! with held-out labels.
+
+use std::collections::HashMap;
+
+use ndarray::{Array2, s};
+use rand_chacha::ChaCha8Rng;
+
+use super::outcome::{Confusion, Scores};
+use super::problem::labels_of;
+use crate::context::FitError;
+use crate::data::{DomainTable, Labels, Task};
+use crate::learners::{self, Prediction};
+use crate::metrics::{self, BootstrapDraws, ClassReport, RocCurve};
+
+/// Draws of the bootstrap behind every interval.
+const N_DRAWS: usize = 1000;
+
+/// What both models say about some rows of the target.
+pub(super) struct Pair {
+    pub(super) rows: Vec<usize>,
+    pub(super) adapted: Prediction,
+    pub(super) source_only: Prediction,
+}
+
+/// Predictions with their truth, collected over splits.
+pub(super) struct Scored {
+    /// The model's classes first, then those that only held-out labels have.
+    task: Task,
+    truth_codes: Vec<usize>,
+    truth_values: Vec<f64>,
+    adapted: Vec<Prediction>,
+    source_only: Vec<Prediction>,
+}
+
+/// The numbers of both models.
+#[derive(Default)]
+pub(super) struct BothScores {
+    pub(super) adapted: Option<Scores>,
+    pub(super) source_only: Option<Scores>,
+    pub(super) per_class: Vec<ClassReport>,
+    pub(super) confusion: Option<Confusion>,
+    pub(super) roc: Vec<RocCurve>,
+    pub(super) notes: Vec<String>,
+}
+
+impl Scored {
+    pub(super) fn new(task: Task) -> Self {
+        Self { task, truth_codes: Vec::new(), truth_values: Vec::new(), adapted: Vec::new(), source_only: Vec::new() }
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.truth_codes.len() + self.truth_values.len()
+    }
+
+    /// Adds predictions of rows that all have a label.
+    pub(super) fn add(&mut self, pair: &Pair, target: &DomainTable) -> Result<(), FitError> {
+        match labels_of(&target.select_rows(&pair.rows), &self.task)? {
+            Labels::Classes(codes) => self.truth_codes.extend(codes.iter().flatten()),
+            Labels::Values(values) => self.truth_values.extend(values.iter().flatten()),
+        }
+        self.adapted.push(pair.adapted.clone());
+        self.source_only.push(pair.source_only.clone());
+        Ok(())
+    }
+
+    /// Scores of both models on the same rows with the same bootstrap draws.
+    pub(super) fn scores(&self, rng: &mut ChaCha8Rng) -> Result<BothScores, FitError> {
+        if self.len() == 0 {
+            return Ok(BothScores::default());
+        }
+        let draws = BootstrapDraws::new(self.len(), N_DRAWS, rng);
+        Ok(match &self.task {
+            Task::Classification { classes } => self.classification(classes, &draws),
+            Task::Regression => self.regression(&draws),
+        })
+    }
+
+    fn classification(&self, classes: &[String], draws: &BootstrapDraws) -> BothScores {
+        let report = |predictions: &[Prediction]| {
+            let (codes, scores, kind) = stack(predictions, classes.len());
+            metrics::score_classification(&self.truth_codes, &codes, Some((scores.view(), kind)), classes, draws)
+        };
+        let (adapted, source_only) = (report(&self.adapted), report(&self.source_only));
+        let notes = self.unpredicted_classes(classes.len());
+        BothScores {
+            per_class: adapted.per_class,
+            confusion: Some(Confusion {
+                classes: classes.to_vec(),
+                adapted: adapted.confusion,
+                source_only: source_only.confusion,
+            }),
+            roc: adapted.roc,
+            adapted: Some(adapted.overall),
+            source_only: Some(source_only.overall),
+            notes,
+        }
+    }
+
+    fn regression(&self, draws: &BootstrapDraws) -> BothScores {
+        let values = |predictions: &[Prediction]| -> Vec<f64> {
+            let of = |p: &Prediction| match p {
+                Prediction::Values(v) => v.to_vec(),
+                Prediction::Classes { .. } => Vec::new(),
+            };
+            predictions.iter().flat_map(of).collect()
+        };
+        let report = |predictions| metrics::score_regression(&self.truth_values, &values(predictions), draws).overall;
+        BothScores {
+            adapted: Some(report(&self.adapted)),
+            source_only: Some(report(&self.source_only)),
+            ..BothScores::default()
+        }
+    }
+
+    /// A model that answers one class only looks fine by accuracy where that class is frequent.
+    fn unpredicted_classes(&self, n_classes: usize) -> Vec<String> {
+        let mut counts: HashMap<usize, usize> = HashMap::new();
+        for prediction in &self.adapted {
+            if let Prediction::Classes { codes, .. } = prediction {
+                codes.iter().for_each(|c| *counts.entry(*c).or_default() += 1);
+            }
+        }
+        match counts.len() {
+            1 if n_classes > 1 => vec!["the adapted model predicts one class only".into()],
+            _ => Vec::new(),
+        }
+    }
+}
+
+/// Predictions one below the other; classes that a model does not know get its lowest score.
+fn stack(predictions: &[Prediction], n_classes: usize) -> (Vec<usize>, Array2<f64>, learners::Scores) {
+    let n = predictions.iter().map(Prediction::len).sum();
+    let mut all_codes = Vec::with_capacity(n);
+    let mut all_scores = Array2::zeros((n, n_classes));
+    let mut all_kind = learners::Scores::Probability;
+    for prediction in predictions {
+        if let Prediction::Classes { codes, scores, kind } = prediction {
+            let rows = s![all_codes.len()..all_codes.len() + codes.len(), ..];
+            let lowest = match kind {
+                learners::Scores::Probability => 0.0,
+                learners::Scores::Decision => scores.iter().copied().fold(0.0, f64::min),
+            };
+            let mut part = all_scores.slice_mut(rows);
+            part.fill(lowest);
+            part.slice_mut(s![.., ..scores.ncols()]).assign(scores);
+            all_codes.extend(codes);
+            all_kind = *kind;
+        }
+    }
+    (all_codes, all_scores, all_kind)
+}

@@ -1,0 +1,291 @@
+//! Maps of rows: the scaling of features, and what adapters fit. A closed set of forms, so that every
+//! fitted method predicts rows it has never seen and is saved the same way.
+
+use ndarray::{Array1, Array2, Axis};
+
+use crate::linalg::kernels::{Kernel, landmark_product};
+use crate::linalg::{Matrix, SparseRows};
+use crate::parts::{LoadError, Parts};
+
+/// A map of rows.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Map {
+    Identity,
+    /// `(x − shift) ⊙ scale + offset`, each `(d,)`.
+    Scale {
+        shift: Array1<f64>,
+        scale: Array1<f64>,
+        offset: Array1<f64>,
+    },
+    /// `(x − shift) · matrix + offset`; shift `(d,)`, matrix `(d, k)`, offset `(k,)`.
+    Affine {
+        shift: Array1<f64>,
+        matrix: Array2<f64>,
+        offset: Array1<f64>,
+    },
+    /// `k(x, landmarks) · matrix + offset`; landmarks `(m, d)`, matrix `(m, k)`, offset `(k,)`.
+    Kernel {
+        kernel: Kernel,
+        landmarks: Array2<f64>,
+        matrix: Array2<f64>,
+        offset: Array1<f64>,
+    },
+    /// Rows scaled to unit Euclidean length; a zero row stays zero.
+    UnitRows,
+    /// Rows divided by their sum (bags of words to shares); a row that sums to zero stays as it is.
+    RowShares,
+    /// One after the other.
+    Chain(Vec<Map>),
+}
+
+/// One map for each source, and one for the target and for rows to come.
+#[derive(Debug, Clone, PartialEq)]
+pub struct DomainMaps {
+    pub sources: Vec<Map>,
+    pub target: Map,
+}
+
+impl DomainMaps {
+    /// The same map for all domains.
+    pub fn shared(n_sources: usize, map: Map) -> Self {
+        Self { sources: vec![map.clone(); n_sources], target: map }
+    }
+
+    pub fn identity(n_sources: usize) -> Self {
+        Self::shared(n_sources, Map::Identity)
+    }
+
+    pub fn is_identity(&self) -> bool {
+        self.target == Map::Identity && self.sources.iter().all(|m| *m == Map::Identity)
+    }
+}
+
+impl Map {
+    /// The rows `x (n, d)` in the adapted space, `(n, k)`.
+    pub fn apply(&self, x: &Matrix) -> Matrix {
+        match self {
+            Map::Identity => x.clone(),
+            Map::Scale { shift, scale, offset } => {
+                let mut out = x.dense().into_owned();
+                out.axis_iter_mut(Axis(0)).for_each(|mut row| {
+                    row -= shift;
+                    row *= scale;
+                    row += offset;
+                });
+                Matrix::Dense(out)
+            }
+            Map::Affine { shift, matrix, offset } => {
+                // (x − shift)·M + offset = x·M + (offset − shift·M): x stays sparse where it is.
+                let constant = offset - &shift.dot(matrix);
+                Matrix::Dense(x.dot(matrix.view()) + &constant)
+            }
+            Map::Kernel { kernel, landmarks, matrix, offset } => {
+                Matrix::Dense(landmark_product(*kernel, x, landmarks.view(), matrix.view()) + offset)
+            }
+            Map::UnitRows => divide_rows(x, |row| row.map(|(_, v)| v * v).sum::<f64>().sqrt()),
+            Map::RowShares => divide_rows(x, |row| row.map(|(_, v)| v).sum()),
+            Map::Chain(maps) => {
+                let mut maps = maps.iter();
+                let Some(first) = maps.next() else { return x.clone() };
+                maps.fold(first.apply(x), |x, map| map.apply(&x))
+            }
+        }
+    }
+
+    pub fn save(&self) -> Parts {
+        let mut parts = Parts::default();
+        match self {
+            Map::Identity => parts.put("form", "identity"),
+            Map::Scale { shift, scale, offset } => parts
+                .put("form", "scale")
+                .put_array("shift", shift)
+                .put_array("scale", scale)
+                .put_array("offset", offset),
+            Map::Affine { shift, matrix, offset } => parts
+                .put("form", "affine")
+                .put_array("shift", shift)
+                .put_array("matrix", matrix)
+                .put_array("offset", offset),
+            Map::Kernel { kernel, landmarks, matrix, offset } => parts
+                .put("form", "kernel")
+                .put("kernel", kernel)
+                .put_array("landmarks", landmarks)
+                .put_array("matrix", matrix)
+                .put_array("offset", offset),
+            Map::UnitRows => parts.put("form", "unit_rows"),
+            Map::RowShares => parts.put("form", "row_shares"),
+            Map::Chain(maps) => {
+                for (i, map) in maps.iter().enumerate() {
+                    parts.put_child(&i.to_string(), map.save());
+                }
+                parts.put("form", "chain").put("length", maps.len())
+            }
+        };
+        parts
+    }
+
+    /// A map of rows with `d` columns, and the number of columns that it makes.
+    ///
+    /// # Errors
+    /// [`LoadError`] where sizes do not fit together.
+    pub fn load(parts: &Parts, d: usize) -> Result<(Map, usize), LoadError> {
+        match parts.get::<String>("form")?.as_str() {
+            "identity" => Ok((Map::Identity, d)),
+            "scale" => {
+                let (shift, scale) = (parts.vector("shift", d)?, parts.vector("scale", d)?);
+                Ok((Map::Scale { shift, scale, offset: parts.vector("offset", d)? }, d))
+            }
+            "affine" => {
+                let matrix = parts.matrix("matrix", Some(d), None)?;
+                let k = matrix.ncols();
+                Ok((Map::Affine { shift: parts.vector("shift", d)?, matrix, offset: parts.vector("offset", k)? }, k))
+            }
+            "kernel" => {
+                let kernel: Kernel = parts.get("kernel")?;
+                if kernel.bandwidth().is_some_and(|b| !b.is_finite() || b <= 0.0) {
+                    return Err(LoadError("the bandwidth of a kernel must be above 0".into()));
+                }
+                let landmarks = parts.matrix("landmarks", None, Some(d))?;
+                let matrix = parts.matrix("matrix", Some(landmarks.nrows()), None)?;
+                let k = matrix.ncols();
+                Ok((Map::Kernel { kernel, landmarks, matrix, offset: parts.vector("offset", k)? }, k))
+            }
+            "unit_rows" => Ok((Map::UnitRows, d)),
+            "row_shares" => Ok((Map::RowShares, d)),
+            "chain" => {
+                let mut maps = Vec::new();
+                let mut columns = d;
+                for i in 0..parts.get::<usize>("length")?.min(parts.children.len()) {
+                    let (map, k) = Map::load(parts.child(&i.to_string())?, columns)?;
+                    columns = k;
+                    maps.push(map);
+                }
+                if maps.len() != parts.children.len() {
+                    return Err(LoadError("a chain of maps has another length than it says".into()));
+                }
+                Ok((Map::Chain(maps), columns))
+            }
+            other => Err(LoadError(format!("map of unknown form {other:?}"))),
+        }
+    }
+}
+
+/// Rows divided by a number computed from each; rows for which it is zero stay as they are. Sparse
+/// rows stay sparse.
+fn divide_rows(x: &Matrix, divisor: impl Fn(&mut dyn Iterator<Item = (usize, f64)>) -> f64) -> Matrix {
+    match x {
+        Matrix::Dense(x) => {
+            let mut out = x.clone();
+            for mut row in out.axis_iter_mut(Axis(0)) {
+                let by = divisor(&mut row.iter().copied().enumerate());
+                if by != 0.0 {
+                    row /= by;
+                }
+            }
+            Matrix::Dense(out)
+        }
+        Matrix::Sparse(x) => {
+            let mut out = SparseRows::new(x.n_columns());
+            for i in 0..x.n_rows() {
+                let by = divisor(&mut x.row(i));
+                out.push_row(x.row(i).map(|(j, v)| (j, if by == 0.0 { v } else { v / by })));
+            }
+            Matrix::Sparse(out)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use ndarray::array;
+
+    use super::*;
+
+    fn forms() -> Vec<Map> {
+        let scale = Map::Scale { shift: array![1.0, 2.0], scale: array![2.0, 0.5], offset: array![0.0, 1.0] };
+        let affine = Map::Affine {
+            shift: array![1.0, -1.0],
+            matrix: array![[1.0, 2.0, 0.0], [0.5, -1.0, 1.0]],
+            offset: array![1.0, 0.0, 0.0],
+        };
+        let chain = Map::Chain(vec![scale.clone(), affine.clone(), Map::UnitRows]);
+        let mut forms = vec![Map::Identity, scale, affine, Map::UnitRows, Map::RowShares, chain, Map::Chain(vec![])];
+        let kernels = [Kernel::Linear, Kernel::Rbf { bandwidth: 1.5 }, Kernel::Laplacian { bandwidth: 2.5 }];
+        forms.extend(kernels.map(kernel_map));
+        forms
+    }
+
+    fn kernel_map(kernel: Kernel) -> Map {
+        Map::Kernel {
+            kernel,
+            landmarks: array![[0.0, 1.0], [2.0, 3.0], [5.0, 5.0]],
+            matrix: array![[1.0, 0.0], [0.0, 1.0], [1.0, 1.0]],
+            offset: array![0.5, -0.5],
+        }
+    }
+
+    #[test]
+    fn every_form_maps_one_row_as_it_maps_many() {
+        let x = Matrix::from(Array2::from_shape_fn((600, 2), |(i, j)| 0.01 * i as f64 - j as f64));
+        for map in forms() {
+            let all = map.apply(&x);
+            for row in [0, 255, 256, 599] {
+                let one = map.apply(&x.select_rows(&[row]));
+                let difference = &one.dense().row(0) - &all.dense().row(row);
+                assert!(difference.iter().all(|v| v.abs() < 1e-12), "{map:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_kernel_map_is_the_kernel_times_its_matrix() {
+        let got = kernel_map(Kernel::Rbf { bandwidth: 1.5 }).apply(&array![[2.0, 3.0]].into());
+        let k = |squared: f64| (-squared / 4.5).exp();
+        let want = array![[k(8.0) + k(13.0) + 0.5, 1.0 + k(13.0) - 0.5]];
+        assert!((got.dense().as_ref() - &want).iter().all(|v| v.abs() < 1e-14));
+    }
+
+    #[test]
+    fn a_kernel_map_that_lies_is_refused() {
+        let saved = kernel_map(Kernel::Rbf { bandwidth: 1.5 }).save();
+        assert!(Map::load(&saved, 3).is_err(), "another number of columns");
+        let mut lie = saved.clone();
+        lie.put("kernel", Kernel::Rbf { bandwidth: -1.0 });
+        assert!(Map::load(&lie, 2).is_err(), "a negative bandwidth");
+        let mut lie = saved;
+        lie.put_array("offset", &array![1.0]);
+        assert!(Map::load(&lie, 2).is_err(), "an offset of another length");
+    }
+
+    #[test]
+    fn every_form_saves_and_loads_and_maps_sparse_rows_like_dense_ones() {
+        let dense = array![[0.0, 3.0], [2.0, 0.0], [0.0, 0.0]];
+        let mut sparse = SparseRows::new(2);
+        sparse.push_row([(1, 3.0)]);
+        sparse.push_row([(0, 2.0)]);
+        sparse.push_row([]);
+        for map in forms() {
+            let (loaded, k) = Map::load(&map.save(), 2).expect("what was saved loads");
+            assert_eq!(loaded, map);
+            let out = map.apply(&dense.clone().into());
+            assert_eq!(out.n_columns(), k, "{map:?}");
+            let difference = out.dense().as_ref() - map.apply(&Matrix::Sparse(sparse.clone())).dense().as_ref();
+            assert!(difference.iter().all(|v| v.abs() < 1e-12), "{map:?}");
+        }
+    }
+
+    #[test]
+    fn an_affine_map_does_what_its_formula_says() {
+        let map = Map::Affine { shift: array![1.0], matrix: array![[2.0, -1.0]], offset: array![0.5, 0.0] };
+        assert_eq!(map.apply(&array![[3.0]].into()).dense().as_ref(), array![[4.5, -2.0]]);
+    }
+
+    #[test]
+    fn a_map_that_does_not_fit_is_refused() {
+        let map = Map::UnitRows.save();
+        assert!(Map::load(&map, 3).is_ok());
+        for map in forms().iter().filter(|m| matches!(m, Map::Scale { .. } | Map::Affine { .. })) {
+            assert!(Map::load(&map.save(), 3).is_err(), "{map:?}");
+        }
+    }
+}

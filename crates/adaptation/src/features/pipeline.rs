@@ -1,0 +1,252 @@
+//! Encoding and scaling together: what is fitted before a method and saved with its model.
+
+use ndarray::{Array1, Axis};
+
+use super::encoder::{Encoder, InputProblem};
+use super::map::{DomainMaps, Map};
+use super::params::{FeatureParams, Scaling};
+use crate::context::FitError;
+use crate::data::{DomainTable, Kind, Table};
+use crate::linalg::Matrix;
+use crate::parts::{LoadError, Parts};
+
+/// A fitted pipeline from tables to matrices. Holds the scaling of the target, which is the one that
+/// rows to come are scaled with.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Pipeline {
+    params: FeatureParams,
+    encoder: Encoder,
+    target_scaling: Map,
+}
+
+/// A fitted pipeline with the matrices of the rows that it was fitted on.
+#[derive(Debug, Clone, PartialEq)]
+pub struct FittedFeatures {
+    pub pipeline: Pipeline,
+    /// `(n_s, d)` for each source.
+    pub sources: Vec<Matrix>,
+    /// `(n_target, d)`
+    pub target: Matrix,
+}
+
+impl Pipeline {
+    /// Fits on training rows: all sources, and the target rows that are not held out.
+    ///
+    /// # Errors
+    /// [`FitError::NoSharedColumns`], or [`FitError::Degenerate`] where no column holds anything.
+    pub fn fit(
+        sources: &[DomainTable],
+        target: &DomainTable,
+        params: FeatureParams,
+    ) -> Result<FittedFeatures, FitError> {
+        let domains: Vec<&DomainTable> = sources.iter().chain([target]).collect();
+        let encoder = Encoder::fit(&domains, &params)?;
+        let encode =
+            |domain: &DomainTable| {
+                encoder.transform(&domain.table).map_err(|problems| {
+                    FitError::Degenerate(problems.first().map_or_else(String::new, |p| {
+                        format!("column {:?} of {}: {}", p.column, domain.name, p.detail)
+                    }))
+                })
+            };
+        let sources = sources.iter().map(encode).collect::<Result<Vec<_>, _>>()?;
+        let target = encode(target)?;
+        let maps = scaling(&sources, &target, params.scaling);
+        Ok(FittedFeatures {
+            sources: sources.iter().zip(&maps.sources).map(|(x, map)| map.apply(x)).collect(),
+            target: maps.target.apply(&target),
+            pipeline: Self { params, encoder, target_scaling: maps.target },
+        })
+    }
+
+    /// The columns that a table must have.
+    pub fn inputs(&self) -> Vec<(&str, Kind)> {
+        self.encoder.inputs().collect()
+    }
+
+    /// The words that a column of words had in training.
+    pub fn levels_of(&self, name: &str) -> Option<&[String]> {
+        self.encoder.levels_of(name)
+    }
+
+    pub fn params(&self) -> FeatureParams {
+        self.params
+    }
+
+    /// The number of columns of the matrix.
+    pub fn n_features(&self) -> usize {
+        self.encoder.n_outputs()
+    }
+
+    /// Rows of the target as a matrix, `(n, d)`; other columns are ignored.
+    ///
+    /// # Errors
+    /// Every column that is missing and every value that does not fit, up to twenty.
+    pub fn transform(&self, table: &Table) -> Result<Matrix, Vec<InputProblem>> {
+        Ok(self.target_scaling.apply(&self.encoder.transform(table)?))
+    }
+
+    pub fn save(&self) -> Parts {
+        let mut parts = Parts::default();
+        parts.put("params", self.params).put("encoder", &self.encoder);
+        parts.put_child("target_scaling", self.target_scaling.save());
+        parts
+    }
+
+    /// # Errors
+    /// [`LoadError`] where sizes do not fit together.
+    pub fn load(parts: &Parts) -> Result<Self, LoadError> {
+        let encoder: Encoder = parts.get("encoder")?;
+        let (target_scaling, width) = Map::load(parts.child("target_scaling")?, encoder.n_outputs())?;
+        if width != encoder.n_outputs() {
+            return Err(LoadError("the scaling changes the number of columns".into()));
+        }
+        Ok(Self { params: parts.get("params")?, encoder, target_scaling })
+    }
+}
+
+/// The maps of one scaling.
+fn scaling(sources: &[Matrix], target: &Matrix, scaling: Scaling) -> DomainMaps {
+    let shared = |map| DomainMaps::shared(sources.len(), map);
+    match scaling {
+        Scaling::None => shared(Map::Identity),
+        Scaling::L2Rows => shared(Map::UnitRows),
+        Scaling::JointZScore => {
+            let all: Vec<&Matrix> = sources.iter().chain([target]).collect();
+            shared(z_score(&all))
+        }
+        Scaling::DomainZScore => {
+            DomainMaps { sources: sources.iter().map(|x| z_score(&[x])).collect(), target: z_score(&[target]) }
+        }
+        Scaling::RowSumDomainZScore => {
+            let map = |x: &Matrix| Map::Chain(vec![Map::RowShares, z_score(&[&Map::RowShares.apply(x)])]);
+            DomainMaps { sources: sources.iter().map(map).collect(), target: map(target) }
+        }
+    }
+}
+
+/// Minus the mean, divided by the deviation (n − 1) of all rows of the parts. A constant column is
+/// only centred.
+fn z_score(parts: &[&Matrix]) -> Map {
+    let d = parts.first().map_or(0, |x| x.n_columns());
+    let n: usize = parts.iter().map(|x| x.n_rows()).sum();
+    let mut mean = Array1::zeros(d);
+    for x in parts {
+        mean += &x.dense().sum_axis(Axis(0));
+    }
+    mean /= n.max(1) as f64;
+    let mut variance = Array1::<f64>::zeros(d);
+    for x in parts {
+        for row in x.dense().rows() {
+            variance.zip_mut_with(&(&row - &mean), |v, c| *v += c * c);
+        }
+    }
+    variance /= n.saturating_sub(1).max(1) as f64;
+    let scale = variance.iter().zip(&mean).map(|(v, m): (&f64, &f64)| {
+        // A deviation of rounding noise is none: dividing by it would blow the noise up.
+        let deviation = v.sqrt();
+        if deviation > 1e-12 * (1.0 + m.abs()) { 1.0 / deviation } else { 1.0 }
+    });
+    Map::Scale { shift: mean.clone(), scale: scale.collect(), offset: Array1::zeros(d) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::data::{Column, Role, Values};
+    use crate::features::{Imputation, MissingIndicator, UnseenCategory};
+
+    fn domain(numbers: &[Option<f64>], words: &[Option<&str>]) -> DomainTable {
+        let columns = vec![
+            Column { name: "n".into(), values: Values::Number(numbers.to_vec()) },
+            Column { name: "w".into(), values: Values::categories(words.iter().copied()) },
+        ];
+        DomainTable { name: "d".into(), table: Table::new(columns), roles: vec![Role::Feature; 2] }
+    }
+
+    fn fit(params: FeatureParams) -> FittedFeatures {
+        let source = domain(&[Some(1.0), Some(3.0), None], &[Some("a"), Some("b"), None]);
+        let target = domain(&[Some(10.0), Some(30.0)], &[Some("a"), Some("c")]);
+        Pipeline::fit(&[source], &target, params).expect("two shared columns")
+    }
+
+    #[test]
+    fn numbers_are_imputed_and_words_one_hot_encoded() {
+        let fitted = fit(FeatureParams { scaling: Scaling::None, ..Default::default() });
+        // n, n missing, w = a, b, c, w missing; the median of 1, 3, 10, 30 is 6.5.
+        let expected = ndarray::array![
+            [1.0, 0.0, 1.0, 0.0, 0.0, 0.0],
+            [3.0, 0.0, 0.0, 1.0, 0.0, 0.0],
+            [6.5, 1.0, 0.0, 0.0, 0.0, 1.0],
+        ];
+        assert_eq!(fitted.sources[0].dense().as_ref(), expected);
+    }
+
+    #[test]
+    fn indicators_can_be_left_out_and_means_imputed() {
+        let params = FeatureParams {
+            scaling: Scaling::None,
+            imputation: Imputation::Mean,
+            missing_indicator: MissingIndicator::Omit,
+            ..Default::default()
+        };
+        assert_eq!(fit(params).sources[0].dense()[(2, 0)], 11.0);
+        assert_eq!(fit(params).pipeline.n_features(), 4);
+    }
+
+    #[test]
+    fn z_scores_are_of_both_domains_or_of_each() {
+        let joint = fit(FeatureParams::default());
+        let all = ndarray::concatenate![Axis(0), joint.sources[0].dense().view(), joint.target.dense().view()];
+        assert!(all.mean_axis(Axis(0)).expect("rows").iter().all(|m| m.abs() < 1e-12));
+        let own = fit(FeatureParams { scaling: Scaling::DomainZScore, ..Default::default() });
+        assert!(own.target.dense().mean_axis(Axis(0)).expect("rows").iter().all(|m| m.abs() < 1e-12));
+        assert!((own.target.dense()[(0, 0)] + 0.5_f64.sqrt()).abs() < 1e-12, "deviation with n - 1");
+    }
+
+    #[test]
+    fn every_scaling_predicts_training_rows_as_it_fitted_them_also_after_loading() {
+        let target = domain(&[Some(10.0), Some(30.0)], &[Some("a"), Some("c")]);
+        for scaling in
+            [Scaling::None, Scaling::JointZScore, Scaling::DomainZScore, Scaling::L2Rows, Scaling::RowSumDomainZScore]
+        {
+            let fitted = fit(FeatureParams { scaling, ..Default::default() });
+            let loaded = Pipeline::load(&fitted.pipeline.save()).expect("what was saved loads");
+            assert_eq!(loaded, fitted.pipeline);
+            assert_eq!(loaded.transform(&target.table), Ok(fitted.target), "{scaling:?}");
+        }
+    }
+
+    #[test]
+    fn input_that_does_not_fit_is_named() {
+        let strict = fit(FeatureParams { unseen_category: UnseenCategory::Error, ..Default::default() }).pipeline;
+        let words = |n: &str, w: &str| {
+            Table::new(vec![
+                Column { name: "n".into(), values: Values::categories([Some(n)]) },
+                Column { name: "w".into(), values: Values::categories([Some(w)]) },
+            ])
+        };
+        assert!(strict.transform(&words("2.5", "a")).is_ok(), "a word that is a number is one");
+        let codes = |t: &Table| -> Vec<&'static str> {
+            strict.transform(t).expect_err("bad input").iter().map(|p| p.code).collect()
+        };
+        assert_eq!(codes(&words("x", "zzz")), ["not_a_number", "unknown_category"]);
+        assert_eq!(codes(&Table::new(vec![])), ["missing_column", "missing_column"]);
+        let relaxed = fit(FeatureParams::default()).pipeline;
+        assert!(relaxed.transform(&words("1", "zzz")).is_ok());
+    }
+
+    #[test]
+    fn wide_one_hot_columns_stay_sparse_until_they_are_centred() {
+        let words: Vec<String> = (0..400).map(|i| format!("w{i:03}")).collect();
+        let wide: Vec<Option<&str>> = words.iter().map(|w| Some(w.as_str())).collect();
+        let table = domain(&vec![Some(1.0); 400], &wide);
+        let fit = |scaling| {
+            let params = FeatureParams { scaling, ..Default::default() };
+            Pipeline::fit(std::slice::from_ref(&table), &table, params).expect("shared columns").target
+        };
+        assert!(matches!(fit(Scaling::None), Matrix::Sparse(_)));
+        assert!(matches!(fit(Scaling::L2Rows), Matrix::Sparse(_)));
+        assert!(matches!(fit(Scaling::JointZScore), Matrix::Dense(_)));
+    }
+}

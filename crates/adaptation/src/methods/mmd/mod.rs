@@ -1,0 +1,3 @@
+//! Methods that look for a space in which the maximum mean discrepancy of the domains is small.
+
+pub mod transfer_component_analysis;

@@ -1,0 +1,227 @@
+//! A model trained on the sources, or a stored one, is continued on the target's labelled rows and
+//! held near where it began:
+//!
+//! ```text
+//! min_w  mean loss over labelled target rows + λ/2 · ‖w − w₀‖²
+//! ```
+//!
+//! Li, Grandvalet and Davoine, "Explicit inductive bias for transfer learning with convolutional
+//! networks", ICML 2018, equation 2 (L2-SP). For ridge it is Chelba and Acero's regular transfer
+//! (EMNLP 2004), solved in closed form; other learners start at w₀ and may stop early.
+//!
+//! **Strength.** `pull` is λ. By default it is the one of 10⁻⁴, 10⁻³, …, 10³ with the least loss on
+//! rows left out, in seeded, stratified folds of the labelled target rows; of equal ones the
+//! strongest. With one labelled row there is nothing to leave out, and λ is 1.
+//!
+//! **Early stopping.** With `validation_fraction` of the labelled rows kept aside, an iterative
+//! learner keeps its best iterate on them; with fewer than 20 labelled rows none is kept aside.
+//!
+//! **Cost.** Fits of the learner: one on the sources, and 8 × `n_folds` + 1 on the labelled target
+//! rows. **When.** A few target rows are labelled and the boundary itself has moved. **When not.**
+//! Without target labels. Features are scaled once, for source and target alike, and stay so: the
+//! weights that are continued keep their meaning. **New rows** are predicted by the learner.
+
+use rand::seq::SliceRandom;
+use rand_chacha::ChaCha8Rng;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::context::{Ctx, FitError};
+use crate::data::{Dataset, Problem, TaskKind};
+use crate::learners::{BoundLearner, Prediction, Predictor, Scores, Start};
+use crate::methods::{Adaptation, Card, DomainMaps, Family, Labelled, Map, MetaEstimator, Needs, Toy};
+use crate::params::{Checked, Pull};
+
+/// The strengths that are compared, strongest first, so that of equal losses the strongest is kept.
+const STRENGTHS: [f64; 8] = [1e3, 1e2, 1e1, 1.0, 1e-1, 1e-2, 1e-3, 1e-4];
+/// With fewer labelled rows, none is kept aside for early stopping.
+const MIN_ROWS_TO_KEEP_ASIDE: usize = 20;
+/// The strength where no row can be left out.
+const SINGLE_ROW_PULL: f64 = 1.0;
+
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Params {
+    /// How strongly the model is held near its start; "cross_validated" finds it on rows left out.
+    pub pull: Pull,
+    /// Folds of the labelled target rows for the search; fewer where there are fewer rows.
+    #[schemars(range(min = 2, max = 20))]
+    pub n_folds: usize,
+    /// Share of the labelled target rows on which an iterative learner stops early; 0 for none.
+    #[schemars(range(min = 0.0, max = 0.5))]
+    pub validation_fraction: f64,
+}
+
+impl Default for Params {
+    fn default() -> Self {
+        Self { pull: Pull::default(), n_folds: 5, validation_fraction: 0.0 }
+    }
+}
+
+pub struct FineTuning;
+
+impl MetaEstimator for FineTuning {
+    const CARD: Card = Card {
+        id: "fine_tuning",
+        title: "Fine-tuning",
+        family: Family::Parameters,
+        summary: "Trains on the sources, or takes a stored model, and continues on the target's labelled rows.",
+        when_to_use: "A few target rows are labelled and the relation of features to label has changed.",
+        when_not: "No target row is labelled, or the learner has no weights to continue from.",
+        tasks: &[TaskKind::Classification, TaskKind::Regression],
+        needs: Needs::TargetLabels,
+        cost: "one fit on the sources and 8 n_folds + 1 on the labelled target rows",
+        references: &[
+            "Li, Grandvalet and Davoine, Explicit inductive bias for transfer learning with convolutional networks, \
+             ICML 2018",
+            "Chelba and Acero, Adaptation of maximum entropy capitalizer: little data can help a lot, EMNLP 2004",
+        ],
+        defaults_from: "strength by 5-fold cross-validation on the labelled target rows",
+        toy: Toy::Concept,
+        waived: &[],
+    };
+    type Params = Params;
+
+    fn fit(
+        problem: &Problem,
+        learner: &BoundLearner,
+        params: &Checked<Params>,
+        ctx: &mut Ctx,
+    ) -> Result<Box<dyn Predictor>, FitError> {
+        if !learner.learner.card().warm_start {
+            return Err(FitError::Invalid {
+                pointer: "/learner".into(),
+                detail: format!("{} cannot be continued from a fitted model", learner.learner.card().id),
+            });
+        }
+        let known = problem.target.labels.known_rows();
+        if known.is_empty() {
+            return Err(FitError::LabelMissing("fine_tuning needs labelled target rows; there are none".into()));
+        }
+        let fitted;
+        let base = match learner.base {
+            Some(base) => base,
+            None => {
+                fitted = pretrain(problem, learner, ctx)?;
+                &*fitted
+            }
+        };
+        let continued = Continued { problem, learner, base };
+        let (aside, rows) = keep_aside(&problem.target, known, params.validation_fraction, &mut ctx.rng("fine_tuning"));
+        let pull = match params.pull {
+            Pull::Number(v) => v,
+            Pull::Word(_) if rows.len() < 2 => SINGLE_ROW_PULL,
+            Pull::Word(_) => continued.search(&rows, params.n_folds, ctx)?,
+        };
+        ctx.metric("pull", pull);
+        continued.fit(&rows, &aside, pull, ctx)
+    }
+}
+
+/// The learner on all source rows.
+fn pretrain(problem: &Problem, learner: &BoundLearner, ctx: &mut Ctx) -> Result<Box<dyn Predictor>, FitError> {
+    ctx.phase("pretrain")?;
+    let maps = DomainMaps::identity(problem.sources.len());
+    let rows = Labelled::gather(problem, &Adaptation::of_maps(maps))?;
+    learner.fit(&rows.training(&problem.task), ctx)
+}
+
+/// What is continued: from which model, by which learner.
+struct Continued<'a> {
+    problem: &'a Problem,
+    learner: &'a BoundLearner<'a>,
+    base: &'a dyn Predictor,
+}
+
+impl Continued<'_> {
+    fn labelled(&self, rows: &[usize]) -> Labelled {
+        Labelled::of(&self.problem.target.select_rows(rows), &Map::Identity, None)
+    }
+
+    fn fit(&self, rows: &[usize], aside: &[usize], pull: f64, ctx: &mut Ctx) -> Result<Box<dyn Predictor>, FitError> {
+        let (rows, aside) = (self.labelled(rows), self.labelled(aside));
+        let validation = (aside.x.n_rows() > 0).then(|| aside.training(&self.problem.task));
+        let start = Start { model: self.base, pull, validation: validation.as_ref() };
+        self.learner.fit_from(&rows.training(&self.problem.task), &start, ctx)
+    }
+
+    /// The strength with the least loss on the rows of each fold when the others are continued on.
+    fn search(&self, rows: &[usize], n_folds: usize, ctx: &mut Ctx) -> Result<f64, FitError> {
+        ctx.phase("search")?;
+        let n_folds = n_folds.min(rows.len());
+        let fold_of = folds(&self.problem.target, rows, n_folds, &mut ctx.rng("fine_tuning folds"));
+        let total = (STRENGTHS.len() * n_folds) as u64;
+        let mut best: Option<(f64, f64)> = None;
+        for (s, &pull) in STRENGTHS.iter().enumerate() {
+            let mut sum = 0.0;
+            for fold in 0..n_folds {
+                ctx.step((s * n_folds + fold) as u64, Some(total))?;
+                let (left_out, kept): (Vec<usize>, Vec<usize>) = (0..rows.len()).partition(|i| fold_of[*i] == fold);
+                let pick = |places: Vec<usize>| places.into_iter().map(|i| rows[i]).collect::<Vec<_>>();
+                let model = self.fit(&pick(kept), &[], pull, ctx)?;
+                let left_out = self.labelled(&pick(left_out));
+                sum += total_loss(&model.predict(&left_out.x), &left_out);
+            }
+            if best.is_none_or(|(loss, _)| sum < loss) {
+                best = Some((sum, pull));
+            }
+        }
+        Ok(best.map_or(SINGLE_ROW_PULL, |(_, pull)| pull))
+    }
+}
+
+/// The sum over rows of the log loss, of the squared hinge of the margin where scores are decisions,
+/// or of the squared error.
+fn total_loss(prediction: &Prediction, truth: &Labelled) -> f64 {
+    match prediction {
+        Prediction::Values(values) => values.iter().zip(&truth.values).map(|(p, y)| (p - y) * (p - y)).sum(),
+        Prediction::Classes { scores, kind, .. } => scores
+            .outer_iter()
+            .zip(&truth.codes)
+            .map(|(scores, &code)| match kind {
+                Scores::Probability => -scores[code].max(1e-15).ln(),
+                Scores::Decision => {
+                    let others = scores.iter().enumerate().filter(|(c, _)| *c != code).map(|(_, v)| *v);
+                    let margin = scores[code] - others.fold(f64::NEG_INFINITY, f64::max);
+                    (1.0 - margin).max(0.0).powi(2)
+                }
+            })
+            .sum(),
+    }
+}
+
+/// Rows in an order in which labels of one kind stand together, each kind shuffled: dealing them out in
+/// turn gives every pile its share of each class, or of low and high values.
+fn stratified_order(target: &Dataset, rows: &[usize], rng: &mut ChaCha8Rng) -> Vec<usize> {
+    let mut places: Vec<usize> = (0..rows.len()).collect();
+    places.shuffle(rng);
+    match &target.labels {
+        crate::data::Labels::Classes(v) => places.sort_by_key(|i| v[rows[*i]]),
+        crate::data::Labels::Values(v) => places.sort_by(|a, b| {
+            let value = |i: &usize| v[rows[*i]].unwrap_or(0.0);
+            value(a).total_cmp(&value(b))
+        }),
+    }
+    places
+}
+
+/// The fold of each of `rows`.
+fn folds(target: &Dataset, rows: &[usize], n_folds: usize, rng: &mut ChaCha8Rng) -> Vec<usize> {
+    let mut fold_of = vec![0; rows.len()];
+    for (turn, place) in stratified_order(target, rows, rng).into_iter().enumerate() {
+        fold_of[place] = turn % n_folds;
+    }
+    fold_of
+}
+
+/// `(aside, rest)` of the rows, both ascending.
+fn keep_aside(target: &Dataset, rows: Vec<usize>, fraction: f64, rng: &mut ChaCha8Rng) -> (Vec<usize>, Vec<usize>) {
+    if fraction == 0.0 || rows.len() < MIN_ROWS_TO_KEEP_ASIDE {
+        return (Vec::new(), rows);
+    }
+    let every = (1.0 / fraction).round() as usize;
+    let fold_of = folds(target, &rows, every, rng);
+    let (aside, rest): (Vec<usize>, Vec<usize>) = (0..rows.len()).partition(|i| fold_of[*i] == 0);
+    let pick = |places: Vec<usize>| places.into_iter().map(|i| rows[i]).collect();
+    (pick(aside), pick(rest))
+}

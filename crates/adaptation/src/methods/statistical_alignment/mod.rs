@@ -1,0 +1,6 @@
+//! Methods that bring means, variances, covariances or principal axes of the domains together.
+
+pub mod coral;
+pub mod moment_matching;
+pub mod pca;
+pub mod subspace_alignment;

@@ -1,0 +1,356 @@
+//! `/v1/jobs`: accept, read, list, cancel, and the metrics of those that succeeded.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri, header};
+use axum::response::{IntoResponse, Response};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use sha2::{Digest, Sha256};
+use utoipa::{IntoParams, ToSchema};
+
+use super::App;
+use super::extract::{JsonBody, Path, Query, Tenant};
+use super::headers::{self, MAX_WAIT_S, etag, none_match, value};
+use super::pages::{Listing, PageQuery, listing};
+use super::problem::Problem;
+use crate::records::{JobError, JobFilter, JobId, JobKind, JobRecord, JobState, Progress, Timestamp};
+use crate::service::{CancelledJob, Code, JobRequest, NewJobContext, ServiceError, Submitted, Wait};
+
+const PREFERENCE_APPLIED: HeaderName = HeaderName::from_static("preference-applied");
+const IDEMPOTENCY_REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
+/// When to look again, in seconds.
+const RETRY_AFTER: HeaderValue = HeaderValue::from_static("1");
+
+/// A job.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct JobView {
+    pub id: String,
+    /// Always `job`.
+    pub object: &'static str,
+    pub kind: &'static str,
+    /// `queued`, `running`, `paused`, `succeeded`, `failed` or `cancelled`. A state that is not known
+    /// is not terminal unless `terminal` says so.
+    pub state: &'static str,
+    pub terminal: bool,
+    pub attempt: i64,
+    pub max_attempts: i64,
+    pub cancel_requested: bool,
+    pub priority: i64,
+    /// Null once the job has left the queue.
+    pub queue: Option<QueueView>,
+    pub progress: ProgressView,
+    #[schema(value_type = String, format = DateTime)]
+    pub created_at: Timestamp,
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub started_at: Option<Timestamp>,
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub finished_at: Option<Timestamp>,
+    pub resolved: ResolvedView,
+    /// What the job runs, with every default that does not depend on the data.
+    #[schema(value_type = Object)]
+    pub spec: Value,
+    /// `{"model": "name@version"}` once it has succeeded.
+    #[schema(value_type = Option<Object>)]
+    pub result: Option<Value>,
+    pub error: Option<JobErrorView>,
+    pub labels: BTreeMap<String, String>,
+    pub links: JobLinks,
+}
+
+#[derive(Debug, Serialize, ToSchema)]
+pub struct QueueView {
+    /// Not counted yet in this version.
+    pub position: Option<i64>,
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub estimated_start: Option<Timestamp>,
+}
+
+#[derive(Debug, Serialize, ToSchema)]
+pub struct ProgressView {
+    /// 0 to 1.
+    pub fraction: f64,
+    pub phase: String,
+    pub step: u64,
+    pub total_steps: Option<u64>,
+    /// When the attempt will end if it goes on like this.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub eta: Option<Timestamp>,
+}
+
+#[derive(Debug, Serialize, ToSchema)]
+pub struct ResolvedView {
+    pub sources: Vec<String>,
+    pub target: Option<String>,
+}
+
+/// Why a job failed.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct JobErrorView {
+    pub code: String,
+    pub message: String,
+    pub retryable: bool,
+    /// The place in the spec that has to change.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pointer: Option<String>,
+    pub attempt: i64,
+    /// A page about the code.
+    pub docs: String,
+}
+
+#[derive(Debug, Serialize, ToSchema)]
+pub struct JobLinks {
+    #[serde(rename = "self")]
+    pub own: String,
+    pub events: String,
+    pub cancel: String,
+    pub metrics: String,
+    /// The model that the job made.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub model: Option<String>,
+}
+
+/// Which jobs, and how many.
+#[derive(Debug, Default, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct ListQuery {
+    #[param(value_type = Option<String>, pattern = "^(queued|running|paused|succeeded|failed|cancelled)$")]
+    pub state: Option<JobState>,
+    #[param(value_type = Option<String>, pattern = "^(adapt|fine_tune)$")]
+    pub kind: Option<JobKind>,
+    /// Items in the answer, 1 to 200; 50 by default.
+    #[param(minimum = 1, maximum = 200)]
+    pub limit: Option<u32>,
+    /// `next_cursor` of the page before.
+    pub cursor: Option<String>,
+}
+
+/// How long to wait.
+#[derive(Debug, Default, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct WaitQuery {
+    /// Seconds to wait until the job has ended or, with If-None-Match, has changed.
+    #[param(minimum = 0, maximum = 60)]
+    pub wait: Option<u64>,
+}
+
+/// Start a job.
+///
+/// Durable when it answers. With `Prefer: wait=N` the answer is the ended job, if it ends in time.
+#[utoipa::path(post, path = "/v1/jobs", tag = "jobs", request_body = Object,
+    params(("Prefer" = Option<String>, Header, description = "wait=N, at most 60"),
+           ("Idempotency-Key" = Option<String>, Header, description = "The same key starts one job; kept for a day")),
+    responses((status = 202, body = JobView), (status = 200, description = "It ended while you waited", body = JobView)))]
+pub async fn create(
+    State(app): State<App>,
+    Tenant(tenant): Tenant,
+    headers: HeaderMap,
+    body: JsonBody<JobRequest>,
+) -> Result<Response, Problem> {
+    let key = headers::idempotency_key(&headers)?.map(|key| (key, fingerprint(&body.bytes)));
+    let context = NewJobContext { key, traceparent: headers::traceparent(&headers) };
+    let submitted = app.service.create_job(&tenant, body.value, context).await?;
+    let (mut job, replayed) = match submitted {
+        Submitted::New(job) => (job, false),
+        Submitted::Replayed(job) => (job, true),
+    };
+    let wait = headers::prefer_wait(&headers);
+    if let Some(at_most) = wait {
+        job = app.service.wait_for_job(&tenant, job.id, Wait::Terminal, at_most).await?;
+    }
+    let mut response = accepted(&app, job, wait);
+    if replayed {
+        response.headers_mut().insert(IDEMPOTENCY_REPLAYED, HeaderValue::from_static("true"));
+    }
+    Ok(response)
+}
+
+/// List jobs, newest first.
+#[utoipa::path(get, path = "/v1/jobs", tag = "jobs", params(ListQuery),
+    responses((status = 200, body = Listing<JobView>)))]
+pub async fn list(
+    State(app): State<App>,
+    Tenant(tenant): Tenant,
+    Query(query): Query<ListQuery>,
+    uri: Uri,
+) -> Result<Response, Problem> {
+    let page = PageQuery { limit: query.limit, cursor: query.cursor }.request("jobs")?;
+    let filter = JobFilter { state: query.state, kind: query.kind };
+    let found = app.service.jobs(&tenant, &filter, &page).await?;
+    let now = app.service.clock().now();
+    Ok(listing(&uri, "jobs", found, |job| JobView::of(job, now)))
+}
+
+/// Read a job, at once or when it has ended.
+#[utoipa::path(get, path = "/v1/jobs/{id}", tag = "jobs",
+    params(("id" = String, Path, description = "Id of the job"), WaitQuery),
+    responses((status = 200, body = JobView), (status = 304, description = "Not changed")))]
+pub async fn read(
+    State(app): State<App>,
+    Tenant(tenant): Tenant,
+    Path(id): Path<String>,
+    Query(query): Query<WaitQuery>,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    let (id, at_most) = (job_id(&id)?, query.duration()?);
+    let wait = headers::known_version(&headers).map_or(Wait::Terminal, Wait::Change);
+    let job = match at_most {
+        Some(at_most) => app.service.wait_for_job(&tenant, id, wait, at_most).await?,
+        None => app.service.job(&tenant, id).await?,
+    };
+    let etag = etag(job.version);
+    if none_match(&headers, &etag) {
+        return Ok((StatusCode::NOT_MODIFIED, [(header::ETAG, value(&etag))]).into_response());
+    }
+    Ok(([(header::ETAG, value(&etag))], Json(JobView::of(job, app.service.clock().now()))).into_response())
+}
+
+/// Cancel a job.
+///
+/// Once this has answered 202 the job never ends `succeeded`.
+#[utoipa::path(post, path = "/v1/jobs/{id}/cancel", tag = "jobs",
+    params(("id" = String, Path, description = "Id of the job")),
+    responses((status = 202, body = JobView), (status = 200, description = "It was cancelled before", body = JobView)))]
+pub async fn cancel(
+    State(app): State<App>,
+    Tenant(tenant): Tenant,
+    Path(id): Path<String>,
+) -> Result<Response, Problem> {
+    let (status, job) = match app.service.cancel_job(&tenant, job_id(&id)?).await? {
+        CancelledJob::Now(job) => (StatusCode::ACCEPTED, job),
+        CancelledJob::Before(job) => (StatusCode::OK, job),
+    };
+    let etag = etag(job.version);
+    Ok((status, [(header::ETAG, value(&etag))], Json(JobView::of(job, app.service.clock().now()))).into_response())
+}
+
+/// The metrics of a job that has succeeded.
+///
+/// `job_state_conflict` until then, and where it never will.
+#[utoipa::path(get, path = "/v1/jobs/{id}/metrics", tag = "jobs",
+    params(("id" = String, Path, description = "Id of the job")),
+    responses((status = 200, body = Object, description = "Numbers with intervals, source-only beside adapted")))]
+pub async fn metrics(
+    State(app): State<App>,
+    Tenant(tenant): Tenant,
+    Path(id): Path<String>,
+) -> Result<Json<Value>, Problem> {
+    Ok(Json(app.service.job_metrics(&tenant, job_id(&id)?).await?))
+}
+
+/// The id in a path. What cannot be an id is the id of nothing.
+pub fn job_id(text: &str) -> Result<JobId, ServiceError> {
+    text.parse().map_err(|()| ServiceError::new(Code::JobNotFound, "there is no such job"))
+}
+
+/// A key may be used again for the same bytes only.
+fn fingerprint(body: &[u8]) -> String {
+    let mut hash = Sha256::new_with_prefix(b"POST /v1/jobs\n");
+    hash.update(body);
+    hash.finalize().iter().map(|b| format!("{b:02x}")).collect()
+}
+
+/// The answer to an accepted job: 200 if it was waited for and has ended, else 202.
+fn accepted(app: &App, job: JobRecord, wait: Option<Duration>) -> Response {
+    let waited = wait.is_some() && job.state.is_terminal();
+    let status = if waited { StatusCode::OK } else { StatusCode::ACCEPTED };
+    let location = format!("/v1/jobs/{}", job.id);
+    let etag = etag(job.version);
+    let mut response = (status, Json(JobView::of(job, app.service.clock().now()))).into_response();
+    let headers = response.headers_mut();
+    headers.insert(header::LOCATION, value(&location));
+    headers.insert(header::ETAG, value(&etag));
+    if !waited {
+        headers.insert(header::RETRY_AFTER, RETRY_AFTER);
+    }
+    if let Some(wait) = wait {
+        headers.insert(PREFERENCE_APPLIED, value(&format!("wait={}", wait.as_secs())));
+    }
+    response
+}
+
+impl WaitQuery {
+    fn duration(&self) -> Result<Option<Duration>, ServiceError> {
+        match self.wait {
+            Some(s) if s > MAX_WAIT_S => {
+                let detail = format!("{s} is not between 0 and {MAX_WAIT_S}");
+                Err(ServiceError::parameter(Code::InvalidParameter, "wait", detail))
+            }
+            wait => Ok(wait.map(Duration::from_secs)),
+        }
+    }
+}
+
+impl JobView {
+    fn of(job: JobRecord, now: Timestamp) -> Self {
+        let own = format!("/v1/jobs/{}", job.id);
+        let text = |v: &Value| v.as_str().map(str::to_owned);
+        let model = job.result.as_ref().and_then(|r| text(&r["model"]));
+        let queued = job.state == JobState::Queued;
+        Self {
+            object: "job",
+            kind: job.kind.as_str(),
+            state: job.state.as_str(),
+            terminal: job.state.is_terminal(),
+            attempt: job.attempt,
+            max_attempts: job.max_attempts,
+            cancel_requested: job.cancel_requested_at.is_some(),
+            priority: job.priority,
+            queue: queued.then_some(QueueView { position: None, estimated_start: None }),
+            progress: ProgressView::of(&job, now),
+            created_at: job.created_at,
+            started_at: job.started_at,
+            finished_at: job.finished_at,
+            resolved: ResolvedView {
+                sources: job.spec["sources"].as_array().into_iter().flatten().filter_map(text).collect(),
+                target: text(&job.spec["target"]),
+            },
+            labels: serde_json::from_value(job.spec["labels"].clone()).unwrap_or_default(),
+            links: JobLinks {
+                events: format!("{own}/events"),
+                cancel: format!("{own}/cancel"),
+                metrics: format!("{own}/metrics"),
+                model: model.map(|m| format!("/v1/models/{m}")),
+                own,
+            },
+            spec: job.spec,
+            result: job.result,
+            // A job that waits for its next attempt still shows why the last one ended.
+            error: job.error.map(JobErrorView::from),
+            id: job.id.to_string(),
+        }
+    }
+}
+
+impl ProgressView {
+    fn of(job: &JobRecord, now: Timestamp) -> Self {
+        let progress = match (&job.progress, job.state) {
+            (_, JobState::Succeeded) => Progress { fraction: 1.0, phase: "succeeded".into(), ..Progress::default() },
+            (Some(progress), JobState::Running | JobState::Failed | JobState::Cancelled) => progress.clone(),
+            (_, state) => {
+                let phase = if state == JobState::Running { "starting" } else { state.as_str() };
+                Progress { phase: phase.into(), ..Progress::default() }
+            }
+        };
+        let running = job.started_at.filter(|_| job.state == JobState::Running && progress.fraction > 0.05);
+        let eta = running.map(|started| {
+            let left = (1.0 - progress.fraction).max(0.0) / progress.fraction;
+            now.plus(now.since(started).mul_f64(left))
+        });
+        let Progress { fraction, phase, step, total_steps } = progress;
+        Self { fraction, phase, step, total_steps, eta }
+    }
+}
+
+impl From<JobError> for JobErrorView {
+    fn from(error: JobError) -> Self {
+        let docs = format!("/docs/errors#{}", error.code);
+        let JobError { code, message, retryable, pointer, attempt } = error;
+        Self { code, message, retryable, pointer, attempt, docs }
+    }
+}

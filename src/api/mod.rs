@@ -1,0 +1,42 @@
+//! The only room with HTTP. `router.rs` shows every route; each resource is one file of handlers
+//! and views. It knows neither store nor worker.
+
+mod catalog;
+mod domains;
+mod events;
+mod extract;
+mod headers;
+mod health;
+mod jobs;
+pub mod listen;
+mod models;
+mod openapi;
+mod pages;
+mod problem;
+mod requests;
+mod router;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+pub use openapi::document_yaml;
+pub use problem::{Meaning, meaning};
+pub use router::router;
+
+use crate::service::Service;
+
+/// What every handler is given.
+#[derive(Clone)]
+pub struct App {
+    pub service: Arc<Service>,
+    pub limits: HttpLimits,
+}
+
+/// Bounds of the protocol. Each is an option of the command line, where its reason stands.
+#[derive(Debug, Clone, Copy)]
+pub struct HttpLimits {
+    /// JSON documents and rows to predict; uploads of domains have their own bound.
+    pub max_document_bytes: u64,
+    /// A body that sends nothing for so long is given up.
+    pub body_idle: Duration,
+}

@@ -1,0 +1,177 @@
+//! The OpenAPI document: what the handlers say, the schemas of methods and learners, and the problem
+//! that every operation may answer.
+
+use std::sync::LazyLock;
+
+use axum::http::header;
+use axum::response::{IntoResponse, Response};
+use serde_json::{Value, json};
+use utoipa::openapi::{InfoBuilder, LicenseBuilder, OpenApi, OpenApiBuilder, Tag};
+use utoipa::{PartialSchema, ToSchema};
+
+use super::problem::{FaultView, Problem};
+use super::router;
+use crate::service;
+use adaptation::engine::Evaluation;
+use adaptation::features::FeatureParams;
+use adaptation::params::schema_of;
+
+/// The document is the same for all of a process's life.
+static DOCUMENT: LazyLock<Value> = LazyLock::new(document);
+
+const DESCRIPTION: &str = "Upload domains, start jobs that adapt a model from sources to a target, read metrics, \
+    predict. Errors are problem documents (RFC 9457); programs decide by their code. Unknown fields are refused.";
+
+/// What stands above the paths.
+pub(super) fn head() -> OpenApi {
+    let license = LicenseBuilder::new().name("Apache-2.0 OR MIT").identifier(Some("Apache-2.0 OR MIT")).build();
+    let info = InfoBuilder::new()
+        .title("adaptd")
+        .version(env!("CARGO_PKG_VERSION"))
+        .description(Some(DESCRIPTION))
+        .license(Some(license))
+        .build();
+    let tags = ["domains", "jobs", "models", "catalog", "health"].map(Tag::new);
+    OpenApiBuilder::new().info(info).tags(Some(tags)).build()
+}
+
+/// The document as YAML, as it is committed.
+///
+/// # Errors
+/// If a schema of ours cannot be written, which is a defect.
+pub fn document_yaml() -> Result<String, String> {
+    yaml_serde::to_string(&*DOCUMENT).map_err(|e| e.to_string())
+}
+
+pub(super) async fn yaml() -> Response {
+    match document_yaml() {
+        Ok(text) => ([(header::CONTENT_TYPE, "application/yaml")], text).into_response(),
+        Err(e) => super::problem::Problem::from(service::ServiceError::internal(e)).into_response(),
+    }
+}
+
+pub(super) async fn json() -> axum::Json<&'static Value> {
+    axum::Json(&DOCUMENT)
+}
+
+fn document() -> Value {
+    let (_, api) = router::documented().split_for_parts();
+    // What utoipa built always serialises; an empty document would fail the comparison in the tests.
+    let mut document = serde_json::to_value(&api).unwrap_or_default();
+    add_schemas(&mut document);
+    add_problems(&mut document);
+    add_bodies(&mut document);
+    document
+}
+
+fn add_schemas(document: &mut Value) {
+    let schemas = &mut document["components"]["schemas"];
+    schemas["Problem"] = serde_json::to_value(Problem::schema()).unwrap_or_default();
+    schemas[FaultView::name().as_ref()] = serde_json::to_value(FaultView::schema()).unwrap_or_default();
+    let choice = |id: &str, title: &str, params: &Value| {
+        json!({"type": "object", "title": title, "required": ["id"], "additionalProperties": false,
+               "properties": {"id": {"type": "string", "const": id}, "params": params}})
+    };
+    let methods = service::methods().into_iter().map(|m| choice(m.card.id, m.card.title, &m.schema));
+    schemas["MethodChoice"] = one_of(methods.collect());
+    let learners = service::learners().into_iter().map(|l| choice(l.card.id, l.card.title, &l.schema));
+    schemas["LearnerChoice"] = one_of(learners.collect());
+    schemas["FeatureParams"] = schema_of::<FeatureParams>();
+    schemas["Evaluation"] = schema_of::<Evaluation>();
+    schemas["JobRequest"] = job_request();
+    schemas["PredictRequest"] = predict_request();
+}
+
+fn one_of(schemas: Vec<Value>) -> Value {
+    // An empty list would allow nothing and is not valid.
+    if schemas.is_empty() { json!({"type": "object"}) } else { json!({ "oneOf": schemas }) }
+}
+
+fn reference(name: &str) -> Value {
+    json!({ "$ref": format!("#/components/schemas/{name}") })
+}
+
+/// The schema of the document that starts a job; its fields are those of `service::JobRequest`.
+fn job_request() -> Value {
+    const REFERENCE: &str = "^[a-z0-9][a-z0-9._-]{0,99}(@[1-9][0-9]*)?$";
+    json!({
+        "type": "object",
+        "required": ["kind", "target"],
+        "additionalProperties": false,
+        "properties": {
+            "kind": {"type": "string", "enum": ["adapt", "fine_tune"]},
+            "sources": {"type": "array", "maxItems": 100, "items": {"type": "string", "pattern": REFERENCE},
+                        "description": "Labelled domains, by name or name@version. Required for adapt."},
+            "target": {"type": "string", "pattern": REFERENCE, "description": "The domain to adapt to."},
+            "method": reference("MethodChoice"),
+            "learner": reference("LearnerChoice"),
+            "features": reference("FeatureParams"),
+            "evaluation": reference("Evaluation"),
+            "seed": {"type": "integer", "minimum": 0, "maximum": i64::MAX, "default": 0},
+            "model": {"type": "string", "pattern": "^[a-z0-9][a-z0-9._-]{0,99}$",
+                      "description": "The model that the job makes a version of; named after the job by default."},
+            "base": {"type": "string", "pattern": REFERENCE,
+                     "description": "The model that fine_tune continues, as name or name@version."},
+            "priority": {"type": "integer", "minimum": -10, "maximum": 10, "default": 0},
+            "max_attempts": {"type": "integer", "minimum": 1, "maximum": 100, "default": 3},
+            "deadline": {"type": "string", "description": "ISO 8601 duration from now, such as PT2H."},
+            "labels": {"type": "object", "maxProperties": 64,
+                       "additionalProperties": {"type": "string", "maxLength": 256}},
+            "time_budget": {"type": "string", "description": "ISO 8601 duration; read by select alone."},
+            "risk": {"type": "string", "enum": ["conservative", "balanced", "aggressive"],
+                     "description": "Read by select alone."}
+        },
+        "examples": [{
+            "kind": "adapt", "sources": ["adelie"], "target": "gentoo",
+            "method": {"id": "coral"}, "learner": {"id": "logistic", "params": {"l2": 0.001}},
+            "model": "penguins"
+        }]
+    })
+}
+
+fn predict_request() -> Value {
+    let cell = json!({"type": ["number", "string", "boolean", "null"]});
+    json!({
+        "type": "object",
+        "additionalProperties": false,
+        "properties": {
+            "rows": {"type": "array", "items": {"type": "object", "additionalProperties": cell}},
+            "columns": {"type": "array", "items": {"type": "string"}},
+            "data": {"type": "array", "items": {"type": "array", "items": cell}}
+        },
+        "examples": [{"rows": [{"bill_length_mm": 39.1, "bill_depth_mm": 18.7}]},
+                     {"columns": ["bill_length_mm", "bill_depth_mm"], "data": [[39.1, 18.7]]}]
+    })
+}
+
+/// Every operation may answer with a problem.
+fn add_problems(document: &mut Value) {
+    document["components"]["responses"]["Problem"] = json!({
+        "description": "What is wrong, with a stable code; /docs/errors lists them",
+        "content": {"application/problem+json": {"schema": reference("Problem")}}
+    });
+    for operation in operations(document) {
+        operation["responses"]["default"] = json!({"$ref": "#/components/responses/Problem"});
+    }
+}
+
+fn operations(document: &mut Value) -> impl Iterator<Item = &mut Value> {
+    let paths = document["paths"].as_object_mut().into_iter().flat_map(|p| p.values_mut());
+    paths.filter_map(|item| item.as_object_mut()).flat_map(|item| item.values_mut()).filter(|o| o.is_object())
+}
+
+/// Bodies that no derive describes: files, and documents with schemas of the library inside.
+fn add_bodies(document: &mut Value) {
+    let binary = json!({"schema": {"type": "string", "format": "binary"}});
+    let files = ["text/csv", "application/vnd.apache.parquet", "application/x-npz", "application/octet-stream"];
+    let content: serde_json::Map<String, Value> = files.iter().map(|t| ((*t).to_owned(), binary.clone())).collect();
+    let mut upload = content.clone();
+    upload.insert("application/json".into(), json!({"schema": {}}));
+    let mut rows = content;
+    rows.insert("application/json".into(), json!({"schema": reference("PredictRequest")}));
+    let paths = &mut document["paths"];
+    paths["/v1/domains/{name}"]["put"]["requestBody"] = json!({"required": true, "content": upload});
+    paths["/v1/models/{name}/predict"]["post"]["requestBody"] = json!({"required": true, "content": rows});
+    paths["/v1/jobs"]["post"]["requestBody"] =
+        json!({"required": true, "content": {"application/json": {"schema": reference("JobRequest")}}});
+}

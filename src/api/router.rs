@@ -1,0 +1,52 @@
+//! Every route on one screen.
+
+use axum::Router;
+use axum::middleware::from_fn_with_state;
+use axum::routing::get;
+use tower_http::catch_panic::CatchPanicLayer;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+use utoipa_swagger_ui::{Config, SwaggerUi};
+
+use super::{App, catalog, domains, events, health, jobs, models, openapi, requests};
+
+/// All documented routes; a handler cannot be routed without its documentation.
+pub(super) fn documented() -> OpenApiRouter<App> {
+    OpenApiRouter::with_openapi(openapi::head())
+        .routes(routes!(domains::list, domains::create))
+        .routes(routes!(domains::read, domains::put))
+        .routes(routes!(domains::versions))
+        .routes(routes!(domains::version))
+        .routes(routes!(domains::columns))
+        .routes(routes!(jobs::list, jobs::create))
+        .routes(routes!(jobs::read))
+        .routes(routes!(jobs::cancel))
+        .routes(routes!(events::events))
+        .routes(routes!(jobs::metrics))
+        .routes(routes!(catalog::methods))
+        .routes(routes!(catalog::method))
+        .routes(routes!(catalog::learners))
+        .routes(routes!(catalog::learner))
+        .routes(routes!(models::list))
+        .routes(routes!(models::read))
+        .routes(routes!(models::predict))
+        .routes(routes!(health::live))
+        .routes(routes!(health::ready))
+}
+
+/// The whole interface.
+pub fn router(app: App) -> Router {
+    let (api, _) = documented().split_for_parts();
+    // The page reads the document from this server, and no validator elsewhere is asked.
+    let page = SwaggerUi::new("/docs").config(Config::new(["/openapi.json"]).validator_url("none"));
+    api.route("/openapi.yaml", get(openapi::yaml))
+        .route("/openapi.json", get(openapi::json))
+        .route("/docs/errors", get(health::errors))
+        .route("/", get(health::index))
+        .merge(page)
+        .fallback(requests::no_route)
+        .method_not_allowed_fallback(requests::no_method)
+        .layer(CatchPanicLayer::custom(requests::panicked))
+        .layer(from_fn_with_state(app.clone(), requests::track))
+        .with_state(app)
+}

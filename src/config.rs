@@ -1,0 +1,253 @@
+//! Options of the service, each in one place: a flag, else an `ADAPTD_…` variable, else the file
+//! named by `--config`, else the default. The only place where the environment is read.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, ValueEnum};
+use figment::Figment;
+use figment::providers::{Format as _, Serialized, Toml};
+use serde::{Deserialize, Serialize};
+
+use crate::api::HttpLimits;
+use crate::service;
+
+/// What may be set, as it is written on the command line. What is not given is taken from the file,
+/// else from the defaults.
+#[derive(Debug, Clone, Default, Args, Serialize)]
+pub struct Given {
+    /// A TOML file with any of these options, names with underscores: listen = "127.0.0.1:9000"
+    #[arg(long, value_name = "FILE", env = "ADAPTD_CONFIG")]
+    #[serde(skip)]
+    pub config: Option<PathBuf>,
+
+    /// Address and port to listen on. Without keys, keep to loopback: whoever reaches the port may do
+    /// everything. Port 0 takes a free one. [default: 127.0.0.1:8080]
+    #[arg(long, value_name = "ADDR", env = "ADAPTD_LISTEN")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub listen: Option<SocketAddr>,
+
+    /// The folder that holds everything: database, domains, models. Made if it is not there; one
+    /// process at a time. [default: adaptd-data]
+    #[arg(long, value_name = "DIR", env = "ADAPTD_DATA")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub data: Option<PathBuf>,
+
+    /// Jobs that compute at the same time, and threads that a lone job may use. [default: cores less
+    /// one, so that predictions are answered while jobs run]
+    #[arg(long, value_name = "N", env = "ADAPTD_JOB_THREADS")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub job_threads: Option<usize>,
+
+    /// Bytes that the computation of one job may ask for beyond its data; more is refused before it is
+    /// taken, so that the kernel kills nothing. [default: 8 GiB]
+    #[arg(long, value_name = "BYTES", env = "ADAPTD_JOB_MEMORY_BYTES")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub job_memory_bytes: Option<u64>,
+
+    /// A job that was running at so many crashes of the process is failed with job.worker_lost, so
+    /// that one job cannot keep the service from starting. [default: 3]
+    #[arg(long, value_name = "N", env = "ADAPTD_CRASH_LIMIT")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub crash_limit: Option<i64>,
+
+    /// Bytes of one upload; it is held in memory once while it is read. [default: 1 GiB]
+    #[arg(long, value_name = "BYTES", env = "ADAPTD_MAX_UPLOAD_BYTES")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_upload_bytes: Option<u64>,
+
+    /// Bytes of a JSON document or of rows to predict; held in memory with its cells. [default: 64 MiB]
+    #[arg(long, value_name = "BYTES", env = "ADAPTD_MAX_DOCUMENT_BYTES")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_document_bytes: Option<u64>,
+
+    /// Rows of one version of a domain; a bound for the memory of a job. [default: 10000000]
+    #[arg(long, value_name = "N", env = "ADAPTD_MAX_ROWS")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_rows: Option<u64>,
+
+    /// Columns of one version of a domain; many methods cost with their square. [default: 20000]
+    #[arg(long, value_name = "N", env = "ADAPTD_MAX_COLUMNS")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_columns: Option<usize>,
+
+    /// Rows of one prediction; more are better sent in several requests. [default: 100000]
+    #[arg(long, value_name = "N", env = "ADAPTD_MAX_PREDICT_ROWS")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_predict_rows: Option<usize>,
+
+    /// Jobs that may wait; beyond it, new ones are answered 503 queue_full. [default: 200000]
+    #[arg(long, value_name = "N", env = "ADAPTD_MAX_QUEUED_JOBS")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_queued_jobs: Option<i64>,
+
+    /// Models that are kept loaded for predictions, the most recently used ones. [default: 32]
+    #[arg(long, value_name = "N", env = "ADAPTD_MAX_LOADED_MODELS")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_loaded_models: Option<usize>,
+
+    /// Seconds without a byte after which a body on its way in is given up, so that slow clients do
+    /// not hold connections for ever. [default: 30]
+    #[arg(long, value_name = "SECONDS", env = "ADAPTD_BODY_IDLE_S")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub body_idle_s: Option<u64>,
+
+    /// Seconds that running jobs and requests get at shutdown; a container is killed after ten.
+    /// [default: 6]
+    #[arg(long, value_name = "SECONDS", env = "ADAPTD_GRACE_S")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub grace_s: Option<u64>,
+
+    /// Log lines for people or for machines. [default: human]
+    #[arg(long, value_name = "FORMAT", env = "ADAPTD_LOG_FORMAT")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub log_format: Option<LogFormat>,
+
+    /// What is logged, as tracing's filters are written: info, or warn,adaptd=debug. [default: info]
+    #[arg(long, value_name = "FILTER", env = "ADAPTD_LOG")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub log: Option<String>,
+}
+
+/// How log lines are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LogFormat {
+    Human,
+    Json,
+}
+
+/// All options, settled.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Options {
+    pub listen: SocketAddr,
+    pub data: PathBuf,
+    pub job_threads: usize,
+    pub job_memory_bytes: u64,
+    pub crash_limit: i64,
+    pub max_upload_bytes: u64,
+    pub max_document_bytes: u64,
+    pub max_rows: u64,
+    pub max_columns: usize,
+    pub max_predict_rows: usize,
+    pub max_queued_jobs: i64,
+    pub max_loaded_models: usize,
+    pub body_idle_s: u64,
+    pub grace_s: u64,
+    pub log_format: LogFormat,
+    pub log: String,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::from(([127, 0, 0, 1], 8080)),
+            data: PathBuf::from("adaptd-data"),
+            job_threads: std::thread::available_parallelism().map_or(1, |n| (n.get() - 1).max(1)),
+            job_memory_bytes: 8 << 30,
+            crash_limit: 3,
+            max_upload_bytes: 1 << 30,
+            max_document_bytes: 64 << 20,
+            max_rows: 10_000_000,
+            max_columns: 20_000,
+            max_predict_rows: 100_000,
+            max_queued_jobs: 200_000,
+            max_loaded_models: 32,
+            body_idle_s: 30,
+            grace_s: 6,
+            log_format: LogFormat::Human,
+            log: "info".into(),
+        }
+    }
+}
+
+impl Given {
+    /// Settles every option: flag, variable, file, default.
+    ///
+    /// # Errors
+    /// A file that cannot be read, an option that is not known, a value that is out of range.
+    pub fn settle(&self) -> Result<Options, String> {
+        let mut figment = Figment::from(Serialized::defaults(Options::default()));
+        if let Some(file) = &self.config {
+            if !file.is_file() {
+                return Err(format!("--config {}: there is no such file", file.display()));
+            }
+            figment = figment.merge(Toml::file_exact(file));
+        }
+        let options: Options = figment.merge(Serialized::defaults(self)).extract().map_err(|e| e.to_string())?;
+        options.check()?;
+        Ok(options)
+    }
+}
+
+impl Options {
+    fn check(&self) -> Result<(), String> {
+        let positive = [
+            ("job_threads", self.job_threads as u64),
+            ("job_memory_bytes", self.job_memory_bytes),
+            ("crash_limit", u64::try_from(self.crash_limit).unwrap_or(0)),
+            ("max_upload_bytes", self.max_upload_bytes),
+            ("max_document_bytes", self.max_document_bytes),
+            ("max_rows", self.max_rows),
+            ("max_columns", self.max_columns as u64),
+            ("max_predict_rows", self.max_predict_rows as u64),
+            ("max_queued_jobs", u64::try_from(self.max_queued_jobs).unwrap_or(0)),
+            ("max_loaded_models", self.max_loaded_models as u64),
+            ("body_idle_s", self.body_idle_s),
+        ];
+        match positive.iter().find(|(_, value)| *value == 0) {
+            Some((name, _)) => Err(format!("{name} must be at least 1")),
+            None => Ok(()),
+        }
+    }
+
+    pub fn service_limits(&self) -> service::Limits {
+        service::Limits {
+            max_upload_bytes: self.max_upload_bytes,
+            max_rows: self.max_rows,
+            max_columns: self.max_columns,
+            max_predict_rows: self.max_predict_rows,
+            max_queued_jobs: self.max_queued_jobs,
+            // The draft's usual day: a client that retries later than that asks anew.
+            keep_keys: Duration::from_secs(24 * 3600),
+            max_loaded_models: self.max_loaded_models,
+        }
+    }
+
+    pub fn http_limits(&self) -> HttpLimits {
+        HttpLimits { max_document_bytes: self.max_document_bytes, body_idle: Duration::from_secs(self.body_idle_s) }
+    }
+
+    pub fn grace(&self) -> Duration {
+        Duration::from_secs(self.grace_s)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn given(toml: &str, flags: Given) -> Result<Options, String> {
+        let dir = tempfile::tempdir().expect("folder");
+        let file = dir.path().join("adaptd.toml");
+        std::fs::write(&file, toml).expect("file");
+        Given { config: Some(file), ..flags }.settle()
+    }
+
+    #[test]
+    fn a_flag_goes_before_the_file_and_the_file_before_the_default() {
+        let flags = Given { crash_limit: Some(7), ..Given::default() };
+        let options = given("crash_limit = 5\njob_threads = 2", flags).expect("options");
+        assert_eq!((options.crash_limit, options.job_threads), (7, 2));
+        assert_eq!(options.listen, Options::default().listen);
+    }
+
+    #[test]
+    fn what_cannot_be_is_refused() {
+        assert!(given("crash_limitt = 5", Given::default()).expect_err("refused").contains("crash_limitt"));
+        assert!(given("job_threads = 0", Given::default()).expect_err("refused").contains("job_threads"));
+        assert!(Given { config: Some("/nowhere/x.toml".into()), ..Given::default() }.settle().is_err());
+    }
+}

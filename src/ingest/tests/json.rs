@@ -1,0 +1,42 @@
+//! JSON rows.
+
+use super::*;
+
+#[test]
+fn json_in_its_three_shapes_is_one_table() {
+    let expected = table(r#"[{"a":1,"b":"x"},{"b":"y","a":2.5,"c":true},{"a":null}]"#);
+    let column = |name: &str| expected.table.column(name).unwrap().values.clone();
+    assert_eq!(column("a"), Values::Number(vec![Some(1.0), Some(2.5), None]));
+    assert_eq!(column("b"), Values::categories([Some("x"), Some("y"), None]));
+    assert_eq!(column("c"), Values::Boolean(vec![None, Some(true), None]));
+    for source in [
+        r#"{"rows":[{"a":1,"b":"x"},{"b":"y","a":2.5,"c":true},{}]}"#,
+        r#"{"columns":["a","b","c"],"data":[[1,"x",null],[2.5,"y",true],[null,null,null]]}"#,
+        r#"{"data":[[1,"x",null],[2.5,"y",true],[null,null,null]],"columns":["a","b","c"]}"#,
+    ] {
+        assert_eq!(table(source).table, expected.table, "{source}");
+    }
+}
+
+#[test]
+fn bad_json_is_refused_with_its_pointer() {
+    let pointer = |source, says| check_refused(source, "data_invalid", says).pointer.unwrap();
+    assert_eq!(pointer(r#"[{"a":1},{"a":"n/a"}]"#, "expected a number as in the rows before, got \"n/a\""), "/1/a");
+    assert_eq!(pointer(r#"{"rows":[{"a/b":[1]}]}"#, "nested"), "/rows/0/a~1b");
+    assert_eq!(pointer(r#"[{"a":1,"a":2}]"#, "given twice"), "/0/a");
+    assert_eq!(pointer(r#"{"columns":["a"],"data":[[1],[1,2]]}"#, "has 2 values, expected 1"), "/data/1");
+    assert_eq!(pointer(r#"{"columns":["a"],"data":[[1],[]]}"#, "has 0 values, expected 1"), "/data/1");
+    assert_eq!(pointer(r#"{"data":[[1,2]],"columns":["a"]}"#, "names 1 columns"), "/columns");
+    assert_eq!(pointer(r#"{"row":[]}"#, "unknown field"), "/row");
+    assert_eq!(pointer(r#"{"rows":[],"data":[]}"#, "one too many"), "/data");
+    check_refused(r#"{"columns":["a","a"],"data":[[1,2]]}"#, "data_invalid", "both called");
+    check_refused("[1]", "data_invalid", "an object of column names");
+    check_refused("[{\"a\":NaN}]", "malformed_json", "line 1 column");
+    check_refused("[{\"a\":1}", "malformed_json", "EOF");
+    check_refused("[{\"a\":1e999}]", "malformed_json", "out of range");
+    check_refused("[]", "data_empty", "no rows");
+    check_refused("{}", "data_invalid", "needs rows, or columns and data");
+    check_refused("[{}]", "data_empty", "no values");
+    check_refused(&"[".repeat(100_000), "data_invalid", "to be an object");
+    check_refused(&format!("[{{\"a\":{}", "[".repeat(100_000)), "data_invalid", "nested");
+}

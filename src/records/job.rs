@@ -1,0 +1,168 @@
+//! Jobs, their states, events and errors.
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::ids::{JobId, TenantId};
+use super::time::Timestamp;
+
+/// What a job does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum JobKind {
+    Adapt,
+    FineTune,
+}
+
+/// Where a job stands. Intents (cancel, pause) are not states.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum JobState {
+    Queued,
+    Running,
+    Paused,
+    Succeeded,
+    Failed,
+    Cancelled,
+}
+
+/// A job that was accepted.
+#[derive(Debug, Clone, PartialEq)]
+pub struct JobRecord {
+    pub id: JobId,
+    pub tenant: TenantId,
+    pub kind: JobKind,
+    pub state: JobState,
+    pub priority: i64,
+    pub run_at: Timestamp,
+    pub attempt: i64,
+    pub max_attempts: i64,
+    pub crash_count: i64,
+    /// The fence: grows at each claim and rescue; a write with an older one has no effect.
+    pub lease_token: i64,
+    pub created_at: Timestamp,
+    pub started_at: Option<Timestamp>,
+    pub finished_at: Option<Timestamp>,
+    pub cancel_requested_at: Option<Timestamp>,
+    pub pause_requested_at: Option<Timestamp>,
+    pub deadline_at: Option<Timestamp>,
+    pub traceparent: Option<String>,
+    /// Grows with every change of the row; the ETag.
+    pub version: i64,
+    /// The resolved spec.
+    pub spec: Value,
+    pub progress: Option<Progress>,
+    pub result: Option<Value>,
+    pub error: Option<JobError>,
+}
+
+/// A job to be stored.
+#[derive(Debug, Clone, PartialEq)]
+pub struct NewJob {
+    pub id: JobId,
+    pub tenant: TenantId,
+    pub kind: JobKind,
+    pub priority: i64,
+    pub max_attempts: i64,
+    pub deadline_at: Option<Timestamp>,
+    pub unique_key: Option<String>,
+    pub traceparent: Option<String>,
+    pub spec: Value,
+    pub created_at: Timestamp,
+}
+
+/// How far a running attempt is. Written at most once a second, lost at a crash.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Progress {
+    /// 0..=1
+    pub fraction: f64,
+    pub phase: String,
+    pub step: u64,
+    pub total_steps: Option<u64>,
+}
+
+/// Why a job failed.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct JobError {
+    /// Such as `job.data_degenerate`.
+    pub code: String,
+    pub message: String,
+    pub retryable: bool,
+    /// The place in the spec that has to change.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pointer: Option<String>,
+    pub attempt: i64,
+}
+
+/// A durable event of a job.
+#[derive(Debug, Clone, PartialEq)]
+pub struct JobEvent {
+    /// 1, 2, … without a gap, in order of commit.
+    pub seq: i64,
+    pub at: Timestamp,
+    /// `state`, `phase`, `metrics`, …
+    pub event: String,
+    pub data: Value,
+}
+
+/// Which jobs a list shows.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct JobFilter {
+    pub state: Option<JobState>,
+    pub kind: Option<JobKind>,
+}
+
+/// What was asked of a running job while it ran.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Intent {
+    pub cancel: bool,
+    pub pause: bool,
+}
+
+/// An answer kept for the same `Idempotency-Key`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct IdempotencyRecord {
+    pub tenant: TenantId,
+    pub key: String,
+    /// Hash of method, path and body.
+    pub fingerprint: String,
+    pub job: JobId,
+    pub created_at: Timestamp,
+}
+
+impl JobKind {
+    pub const ALL: [JobKind; 2] = [JobKind::Adapt, JobKind::FineTune];
+
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            JobKind::Adapt => "adapt",
+            JobKind::FineTune => "fine_tune",
+        }
+    }
+}
+
+impl JobState {
+    pub const ALL: [JobState; 6] = [
+        JobState::Queued,
+        JobState::Running,
+        JobState::Paused,
+        JobState::Succeeded,
+        JobState::Failed,
+        JobState::Cancelled,
+    ];
+
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            JobState::Queued => "queued",
+            JobState::Running => "running",
+            JobState::Paused => "paused",
+            JobState::Succeeded => "succeeded",
+            JobState::Failed => "failed",
+            JobState::Cancelled => "cancelled",
+        }
+    }
+
+    pub const fn is_terminal(self) -> bool {
+        matches!(self, JobState::Succeeded | JobState::Failed | JobState::Cancelled)
+    }
+}

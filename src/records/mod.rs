@@ -1,0 +1,21 @@
+//! Stored things as plain structs and typed ids. No SQL, no HTTP.
+
+mod domain;
+mod ids;
+mod job;
+mod model;
+mod name;
+mod page;
+mod spec;
+mod time;
+
+pub use domain::{ColumnRecord, DomainRecord, DomainVersionRecord, NewDomainVersion};
+pub use ids::{DomainId, Id, JobId, ModelId, Prefix, RequestId, TenantId};
+pub use job::{
+    IdempotencyRecord, Intent, JobError, JobEvent, JobFilter, JobKind, JobRecord, JobState, NewJob, Progress,
+};
+pub use model::{ModelRecord, ModelVersionRecord, NewModelVersion};
+pub use name::{BadName, Name, Reference, VersionedReference};
+pub use page::{Cursor, PageRequest};
+pub use spec::{Risk, StoredSpec};
+pub use time::{Clock, ManualClock, SystemClock, Timestamp};

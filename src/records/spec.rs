@@ -1,0 +1,65 @@
+//! The resolved spec of a job as it is stored: written by the service, read by the worker.
+
+use std::collections::BTreeMap;
+
+use adaptation::engine::{Choice, Evaluation, Spec};
+use adaptation::features::FeatureParams;
+use serde::{Deserialize, Serialize};
+
+use super::job::JobKind;
+use super::name::Name;
+
+/// What a job runs, with every name resolved to a version and every default that does not depend on
+/// the data filled in.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct StoredSpec {
+    pub kind: JobKind,
+    /// `name@version`; empty where a stored model is continued.
+    pub sources: Vec<String>,
+    /// `name@version`
+    pub target: String,
+    pub method: Choice,
+    pub learner: Choice,
+    pub features: FeatureParams,
+    pub evaluation: Evaluation,
+    pub seed: u64,
+    /// The model that the job makes a version of.
+    pub model: Name,
+    /// `name@version` of the model that is continued.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub base: Option<String>,
+    /// How long the job may take from its creation, ISO 8601.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deadline: Option<String>,
+    /// The client's own words about the job.
+    #[serde(default)]
+    pub labels: BTreeMap<String, String>,
+    /// Read by `select` alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub time_budget: Option<String>,
+    /// Read by `select` alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub risk: Option<Risk>,
+}
+
+/// How bold a selection may be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Risk {
+    Conservative,
+    Balanced,
+    Aggressive,
+}
+
+impl StoredSpec {
+    /// The part that the library runs.
+    pub fn engine(&self) -> Spec {
+        Spec {
+            method: self.method.clone(),
+            learner: self.learner.clone(),
+            features: self.features,
+            evaluation: self.evaluation,
+            seed: self.seed,
+        }
+    }
+}

@@ -1,0 +1,258 @@
+//! Domains: bytes become a new immutable version, or are the newest again.
+
+use adaptation::data::TaskKind;
+use bytes::Bytes;
+use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
+
+use super::error::{Code, Fault, Place, ServiceError};
+use super::jobs::check_cursor;
+use super::scratch::{hex, of_io};
+use super::{Page, Received, Service, cut, one_more};
+use crate::blobs::BlobError;
+use crate::ingest::{self, Format, IngestError, Ingested, RoleRequest};
+use crate::records::{
+    ColumnRecord, DomainId, DomainRecord, DomainVersionRecord, Name, NewDomainVersion, PageRequest, Reference, TenantId,
+};
+use crate::store::Put;
+
+/// What a client says about the data it sends.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct DomainOptions {
+    pub format: Option<Format>,
+    pub media_type: Option<String>,
+    pub roles: RoleRequest,
+    pub task: Option<TaskKind>,
+}
+
+/// A domain that is sent as one document: rows, with a name and roles beside them.
+#[derive(Debug, Clone)]
+pub struct InlineDomain {
+    pub name: Name,
+    /// `{"rows": […]}` or `{"columns": […], "data": […]}`.
+    pub rows: Value,
+    pub options: DomainOptions,
+}
+
+/// A version, and whether this request made it.
+#[derive(Debug, Clone, PartialEq)]
+pub enum PutDomain {
+    Created(DomainVersionRecord),
+    Unchanged(DomainVersionRecord),
+}
+
+/// What ingest made of the bytes, ready to be stored.
+struct Prepared {
+    parquet: Bytes,
+    columns: Vec<ColumnRecord>,
+    notes: Vec<String>,
+    n_rows: i64,
+    task: Option<TaskKind>,
+}
+
+impl Service {
+    /// Stores what was received as the newest version of a domain, which is made if it is new.
+    /// Readable when this returns.
+    ///
+    /// # Errors
+    /// What is wrong with the data or the roles, with its place.
+    pub async fn put_domain(
+        &self,
+        tenant: &TenantId,
+        name: Name,
+        received: Received,
+        options: DomainOptions,
+    ) -> Result<PutDomain, ServiceError> {
+        let path = received.path().to_owned();
+        let read = tokio::task::spawn_blocking(move || std::fs::read(path)).await;
+        let bytes = Bytes::from(read.map_err(ServiceError::internal)?.map_err(of_io)?);
+        self.put_bytes(tenant, name, (bytes, received.digest.clone()), options).await
+    }
+
+    /// Makes a domain of rows that came in a document.
+    ///
+    /// # Errors
+    /// If another domain has the name, or as [`Service::put_domain`].
+    pub async fn create_domain(&self, tenant: &TenantId, new: InlineDomain) -> Result<PutDomain, ServiceError> {
+        let bytes = Bytes::from(serde_json::to_vec(&new.rows).map_err(ServiceError::internal)?);
+        let digest = hex(&Sha256::digest(&bytes));
+        let options = DomainOptions { format: Some(Format::JsonRows), ..new.options };
+        let identity = identity(&digest, Format::JsonRows, &options);
+        if let Some(newest) = self.store.domain_version(tenant, &Reference::Name(new.name.clone()), None).await?
+            && newest.identity != identity
+        {
+            let detail = format!("there is a domain {} with other data; PUT makes a new version of it", new.name);
+            return Err(ServiceError::at(Code::DomainNameTaken, "/name", detail));
+        }
+        self.put_bytes(tenant, new.name, (bytes, digest), options).await
+    }
+
+    async fn put_bytes(
+        &self,
+        tenant: &TenantId,
+        name: Name,
+        (bytes, digest): (Bytes, String),
+        options: DomainOptions,
+    ) -> Result<PutDomain, ServiceError> {
+        let now = self.clock.now();
+        let n_bytes = i64::try_from(bytes.len()).unwrap_or(i64::MAX);
+        let settings = self.ingest_options(&options);
+        let format = Format::detect(&bytes, &settings).map_err(|e| of_ingest(&e))?;
+        let identity = identity(&digest, format, &options);
+        let newest = self.store.domain_version(tenant, &Reference::Name(name.clone()), None).await?;
+        if let Some(newest) = newest.filter(|v| v.identity == identity) {
+            return Ok(PutDomain::Unchanged(newest));
+        }
+        let prepare = move || prepare(&bytes, &settings);
+        let prepared = tokio::task::spawn_blocking(prepare).await.map_err(ServiceError::internal)??;
+        let blob = self.blobs.put(prepared.parquet).await.map_err(of_blob)?.to_string();
+        let new = NewDomainVersion {
+            tenant: tenant.clone(),
+            id: DomainId::at(now),
+            name,
+            identity,
+            format: format.as_str().to_owned(),
+            n_bytes,
+            n_rows: prepared.n_rows,
+            task: prepared.task,
+            columns: prepared.columns,
+            notes: prepared.notes,
+            blob,
+            created_at: now,
+        };
+        Ok(match self.store.put_domain_version(new).await? {
+            Put::Created(version) => PutDomain::Created(version),
+            Put::Unchanged(version) => PutDomain::Unchanged(version),
+        })
+    }
+
+    pub(super) fn ingest_options(&self, options: &DomainOptions) -> ingest::Options {
+        let limits = ingest::Limits {
+            bytes: self.limits.max_upload_bytes,
+            rows: usize::try_from(self.limits.max_rows).unwrap_or(usize::MAX),
+            columns: self.limits.max_columns,
+            ..ingest::Limits::default()
+        };
+        ingest::Options {
+            format: options.format,
+            media_type: options.media_type.clone(),
+            roles: options.roles.clone(),
+            task: options.task,
+            limits,
+        }
+    }
+
+    /// # Errors
+    /// If the cursor is none of ours.
+    pub async fn domains(&self, tenant: &TenantId, page: &PageRequest) -> Result<Page<DomainRecord>, ServiceError> {
+        check_cursor(page, |key| key.parse::<Name>().is_ok())?;
+        let found = self.store.domains(tenant, &one_more(page)).await?;
+        Ok(cut(found, page, |d| d.name.to_string()))
+    }
+
+    /// # Errors
+    /// If there is no such domain.
+    pub async fn domain(&self, tenant: &TenantId, which: &Reference<DomainId>) -> Result<DomainRecord, ServiceError> {
+        let found = self.store.domain(tenant, which).await?;
+        found.ok_or_else(|| ServiceError::new(Code::DomainNotFound, "there is no such domain"))
+    }
+
+    /// One version of a domain, by default the newest.
+    ///
+    /// # Errors
+    /// If there is no such domain or version.
+    pub async fn domain_version(
+        &self,
+        tenant: &TenantId,
+        which: &Reference<DomainId>,
+        version: Option<i64>,
+    ) -> Result<DomainVersionRecord, ServiceError> {
+        match self.store.domain_version(tenant, which, version).await? {
+            Some(version) => Ok(version),
+            None => {
+                let domain = self.domain(tenant, which).await?;
+                let detail = format!("{} has versions 1 to {}", domain.name, domain.latest_version);
+                Err(ServiceError::new(Code::DomainVersionNotFound, detail))
+            }
+        }
+    }
+
+    /// # Errors
+    /// If there is no such domain, or the cursor is none of ours.
+    pub async fn domain_versions(
+        &self,
+        tenant: &TenantId,
+        which: &Reference<DomainId>,
+        page: &PageRequest,
+    ) -> Result<Page<DomainVersionRecord>, ServiceError> {
+        check_cursor(page, |key| key.parse::<i64>().is_ok())?;
+        let domain = self.domain(tenant, which).await?;
+        let found = self.store.domain_versions(tenant, domain.id, &one_more(page)).await?;
+        Ok(cut(found, page, |v| v.version.to_string()))
+    }
+
+    pub(super) async fn blob(&self, key: &str) -> Result<Bytes, ServiceError> {
+        let id = key.parse().map_err(of_blob)?;
+        self.blobs.get(&id).await.map_err(of_blob)
+    }
+}
+
+/// What makes two versions the same: bytes, the format that they are read as, roles and task.
+fn identity(digest: &str, format: Format, options: &DomainOptions) -> String {
+    let parts = json!({ "bytes": digest, "format": format, "roles": options.roles, "task": options.task });
+    hex(&Sha256::digest(parts.to_string().as_bytes()))
+}
+
+fn prepare(bytes: &Bytes, options: &ingest::Options) -> Result<Prepared, ServiceError> {
+    let Ingested { table, roles, task, statistics, notes, .. } =
+        ingest::read(bytes, options).map_err(|e| of_ingest(&e))?;
+    let parquet = ingest::stored::write_parquet(&table).map_err(ServiceError::internal)?;
+    let columns = table
+        .columns()
+        .iter()
+        .zip(roles.iter().zip(&statistics))
+        .map(|(column, (&role, statistics))| {
+            let statistics = serde_json::to_value(statistics).map_err(ServiceError::internal)?;
+            Ok(ColumnRecord { name: column.name.clone(), kind: column.values.kind(), role, statistics })
+        })
+        .collect::<Result<Vec<_>, ServiceError>>()?;
+    let n_rows = i64::try_from(table.n_rows()).map_err(ServiceError::internal)?;
+    Ok(Prepared { parquet: parquet.into(), columns, notes, n_rows, task })
+}
+
+pub(super) fn of_ingest(error: &IngestError) -> ServiceError {
+    let detail = error.to_string();
+    let code = match error {
+        IngestError::Invalid { .. } => Code::DataInvalid,
+        IngestError::Empty { .. } => Code::DataEmpty,
+        IngestError::TooManyColumns { .. } => Code::TooManyColumns,
+        IngestError::Encoding { .. } => Code::EncodingError,
+        // The resource is there; it is the parameter that names a column which is not.
+        IngestError::ColumnNotFound { role, .. } => {
+            return ServiceError::parameter(Code::InvalidParameter, role, detail);
+        }
+        IngestError::UnsupportedMediaType { .. } => Code::UnsupportedMediaType,
+        IngestError::TooLarge { .. } => Code::BodyTooLarge,
+        IngestError::Decompression { .. } => Code::DecompressionLimit,
+        IngestError::MalformedJson { .. } => Code::MalformedJson,
+    };
+    let refused = ServiceError::new(code, detail.clone());
+    let Some(place) = error.place() else { return refused };
+    let at = match place.pointer {
+        Some(pointer) => Place::Pointer(pointer),
+        None => Place::Cell { row: place.row, line: place.line, column: place.column },
+    };
+    refused.with(Fault { at, code: error.code().to_owned(), detail })
+}
+
+fn of_blob(error: BlobError) -> ServiceError {
+    let cause = Some(error.to_string());
+    match error {
+        BlobError::Full(_) => ServiceError::new(Code::StorageFull, "the disk of the service is full"),
+        BlobError::Unavailable(_) => {
+            let public = ServiceError::new(Code::StorageUnavailable, "the storage of files does not answer; try again");
+            ServiceError { cause, ..public }
+        }
+        BlobError::InvalidId | BlobError::Missing(_) | BlobError::Corrupt(_) => ServiceError::internal(error),
+    }
+}

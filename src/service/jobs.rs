@@ -1,0 +1,203 @@
+//! Jobs: accept, read, list, wait, cancel, metrics.
+
+use std::time::Duration;
+
+use serde_json::Value;
+use tokio::sync::broadcast::error::RecvError;
+
+use super::error::{Code, ServiceError};
+use super::{JobRequest, Page, Service, cut, one_more};
+use crate::records::{Cursor, IdempotencyRecord, JobFilter, JobId, JobRecord, JobState, NewJob, PageRequest, TenantId};
+use crate::store::{Cancellation, CreateLimits, Creation};
+
+/// What comes with a request besides its document.
+#[derive(Debug, Clone, Default)]
+pub struct NewJobContext {
+    /// The client's key for this request, and the hash of what was sent.
+    pub key: Option<(String, String)>,
+    pub traceparent: Option<String>,
+}
+
+/// A job that was accepted, now or by an earlier request with the same key.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Submitted {
+    New(JobRecord),
+    Replayed(JobRecord),
+}
+
+/// A cancel that was accepted.
+#[derive(Debug, Clone, PartialEq)]
+pub enum CancelledJob {
+    Now(JobRecord),
+    Before(JobRecord),
+}
+
+/// What a wait is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Wait {
+    /// Until the job has ended.
+    Terminal,
+    /// Until its row has another version than this.
+    Change(i64),
+}
+
+impl Wait {
+    fn is_over(self, job: &JobRecord) -> bool {
+        match self {
+            Wait::Terminal => job.state.is_terminal(),
+            Wait::Change(version) => job.version != version || job.state.is_terminal(),
+        }
+    }
+}
+
+impl Service {
+    /// Checks the whole request, resolves it and stores the job. Durable when it returns.
+    ///
+    /// # Errors
+    /// All that is wrong with the request, a key that was used for another one, or a full queue.
+    pub async fn create_job(
+        &self,
+        tenant: &TenantId,
+        request: JobRequest,
+        context: NewJobContext,
+    ) -> Result<Submitted, ServiceError> {
+        let now = self.clock.now();
+        let id = JobId::at(now);
+        let draft = request.draft()?;
+        let (priority, max_attempts) = (draft.priority, draft.max_attempts);
+        let deadline_at = draft.deadline.as_ref().map(|(_, d)| now.plus(*d));
+        let spec = self.resolve(tenant, draft, id).await?;
+        let new = NewJob {
+            id,
+            tenant: tenant.clone(),
+            kind: spec.kind,
+            priority,
+            max_attempts,
+            deadline_at,
+            unique_key: None,
+            traceparent: context.traceparent,
+            spec: serde_json::to_value(&spec).map_err(ServiceError::internal)?,
+            created_at: now,
+        };
+        let key = context.key.map(|(key, fingerprint)| IdempotencyRecord {
+            tenant: tenant.clone(),
+            key,
+            fingerprint,
+            job: id,
+            created_at: now,
+        });
+        let limits = CreateLimits { max_queued: self.limits.max_queued_jobs, keep_keys: self.limits.keep_keys };
+        match self.store.create_job(new, key, limits).await? {
+            Creation::Created(job) => Ok(Submitted::New(job)),
+            Creation::Replayed(job) => Ok(Submitted::Replayed(job)),
+            Creation::KeyReused => Err(ServiceError::new(
+                Code::IdempotencyKeyReused,
+                "this idempotency key was used for another request; take a new key",
+            )),
+            Creation::Duplicate(other) => {
+                let error = ServiceError::new(Code::JobDuplicate, format!("{other} does the same and has not ended"));
+                Err(ServiceError { job: Some(other), ..error })
+            }
+            Creation::QueueFull => {
+                Err(ServiceError::new(Code::QueueFull, "the queue is full; try again when jobs have ended"))
+            }
+        }
+    }
+
+    /// # Errors
+    /// If there is no such job.
+    pub async fn job(&self, tenant: &TenantId, id: JobId) -> Result<JobRecord, ServiceError> {
+        self.store.job(tenant, id).await?.ok_or_else(|| no_job(id))
+    }
+
+    /// The job as soon as the wait is over, or as it is after `at_most`.
+    ///
+    /// # Errors
+    /// If there is no such job.
+    pub async fn wait_for_job(
+        &self,
+        tenant: &TenantId,
+        id: JobId,
+        wait: Wait,
+        at_most: Duration,
+    ) -> Result<JobRecord, ServiceError> {
+        // Subscribed before the first read, so that no change falls between the two.
+        let mut commits = self.store.subscribe();
+        let deadline = tokio::time::Instant::now() + at_most;
+        loop {
+            let job = self.job(tenant, id).await?;
+            if wait.is_over(&job) {
+                return Ok(job);
+            }
+            let changed = async {
+                loop {
+                    match commits.recv().await {
+                        Ok(commit) if commit.job == id => return true,
+                        Ok(_) => {}
+                        Err(RecvError::Lagged(_)) => return true,
+                        Err(RecvError::Closed) => return false,
+                    }
+                }
+            };
+            tokio::select! {
+                more = changed => if !more { return Ok(job) },
+                () = tokio::time::sleep_until(deadline) => return self.job(tenant, id).await,
+                () = self.stopping.cancelled() => return Ok(job),
+            }
+        }
+    }
+
+    /// # Errors
+    /// If the cursor is none of ours.
+    pub async fn jobs(
+        &self,
+        tenant: &TenantId,
+        filter: &JobFilter,
+        page: &PageRequest,
+    ) -> Result<Page<JobRecord>, ServiceError> {
+        check_cursor(page, |key| key.parse::<JobId>().is_ok())?;
+        let found = self.store.jobs(tenant, filter, &one_more(page)).await?;
+        Ok(cut(found, page, |job| job.id.to_string()))
+    }
+
+    /// # Errors
+    /// If there is no such job, or it has succeeded or failed.
+    pub async fn cancel_job(&self, tenant: &TenantId, id: JobId) -> Result<CancelledJob, ServiceError> {
+        match self.store.cancel_job(tenant, id, self.clock.now()).await? {
+            Cancellation::Accepted(job) => Ok(CancelledJob::Now(job)),
+            Cancellation::AlreadyCancelled(job) => Ok(CancelledJob::Before(job)),
+            Cancellation::AlreadyTerminal(job) => {
+                let detail = format!("the job has {} and cannot be cancelled any more", job.state.as_str());
+                Err(ServiceError { job: Some(id), ..ServiceError::new(Code::JobAlreadyTerminal, detail) })
+            }
+            Cancellation::NotFound => Err(no_job(id)),
+        }
+    }
+
+    /// # Errors
+    /// If there is no such job, or it has not succeeded.
+    pub async fn job_metrics(&self, tenant: &TenantId, id: JobId) -> Result<Value, ServiceError> {
+        if let Some(metrics) = self.store.metrics(tenant, id).await? {
+            return Ok(metrics);
+        }
+        let job = self.job(tenant, id).await?;
+        let detail = match job.state {
+            JobState::Failed | JobState::Cancelled => "the job has ended without metrics",
+            _ => "the job has not ended; metrics are there once it has succeeded",
+        };
+        Err(ServiceError { job: Some(id), ..ServiceError::new(Code::JobStateConflict, detail) })
+    }
+}
+
+pub(super) fn no_job(_: JobId) -> ServiceError {
+    ServiceError::new(Code::JobNotFound, "there is no such job")
+}
+
+pub(super) fn check_cursor(page: &PageRequest, good: impl Fn(&str) -> bool) -> Result<(), ServiceError> {
+    match &page.after {
+        Some(Cursor(key)) if !good(key) => {
+            Err(ServiceError::parameter(Code::InvalidCursor, "cursor", "not a cursor of this list"))
+        }
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,130 @@
+//! Use cases: what a client may ask for, whatever the protocol. No HTTP words, no SQL words; the
+//! worker is not known here, jobs reach it through the store alone.
+
+mod catalog;
+mod domains;
+mod error;
+mod events;
+mod jobs;
+mod models;
+mod predict;
+mod resolve;
+mod rows;
+mod scratch;
+mod spec;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+
+pub use crate::ingest::{Format, RoleRequest};
+pub use catalog::{LearnerEntry, MethodEntry, learner, learners, method, methods};
+pub use domains::{DomainOptions, InlineDomain, PutDomain};
+pub use error::{Code, Fault, Place, ServiceError};
+pub use events::{EventPage, EventStream};
+pub use jobs::{CancelledJob, NewJobContext, Submitted, Wait};
+pub use models::ModelWithVersion;
+pub use predict::{Answer, ModelCache, PredictInput};
+pub use rows::{InlineRows, PredictDocument};
+pub use scratch::{Received, Upload};
+pub use spec::JobRequest;
+
+use crate::blobs::Blobs;
+use crate::records::{Clock, Cursor, PageRequest};
+use crate::store::Store;
+
+/// Bounds of the use cases. Each is an option of the command line, where its reason stands.
+#[derive(Debug, Clone)]
+pub struct Limits {
+    pub max_upload_bytes: u64,
+    pub max_rows: u64,
+    pub max_columns: usize,
+    pub max_predict_rows: usize,
+    pub max_queued_jobs: i64,
+    pub keep_keys: Duration,
+    pub max_loaded_models: usize,
+}
+
+/// The use cases over their collaborators.
+pub struct Service {
+    store: Arc<dyn Store>,
+    blobs: Blobs,
+    clock: Arc<dyn Clock>,
+    limits: Limits,
+    models: ModelCache,
+    scratch: PathBuf,
+    stopping: CancellationToken,
+}
+
+/// What a service is made of.
+pub struct Collaborators {
+    pub store: Arc<dyn Store>,
+    pub blobs: Blobs,
+    pub clock: Arc<dyn Clock>,
+    /// A folder of ours for bodies on their way in; emptied at start.
+    pub scratch: PathBuf,
+    /// Ends waits and streams at shutdown.
+    pub stopping: CancellationToken,
+}
+
+/// One page of a list, and where the next begins.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Page<T> {
+    pub items: Vec<T>,
+    pub next: Option<Cursor>,
+}
+
+impl Service {
+    /// # Errors
+    /// If the scratch folder cannot be made or emptied.
+    pub fn new(with: Collaborators, limits: Limits) -> std::io::Result<Self> {
+        scratch::prepare(&with.scratch)?;
+        Ok(Self {
+            store: with.store,
+            blobs: with.blobs,
+            clock: with.clock,
+            models: ModelCache::new(limits.max_loaded_models),
+            limits,
+            scratch: with.scratch,
+            stopping: with.stopping,
+        })
+    }
+
+    pub fn limits(&self) -> &Limits {
+        &self.limits
+    }
+
+    pub fn clock(&self) -> &dyn Clock {
+        self.clock.as_ref()
+    }
+
+    /// Whether the service has begun to stop.
+    pub fn is_stopping(&self) -> bool {
+        self.stopping.is_cancelled()
+    }
+
+    /// # Errors
+    /// If the service is stopping, or the store takes no writes.
+    pub async fn ready(&self) -> Result<(), ServiceError> {
+        if self.is_stopping() {
+            return Err(ServiceError::new(Code::ShuttingDown, "the service is stopping"));
+        }
+        Ok(self.store.ping().await?)
+    }
+}
+
+/// Asks for one item more than the page holds, so that it is known whether another page follows.
+fn one_more(page: &PageRequest) -> PageRequest {
+    PageRequest { after: page.after.clone(), limit: page.limit + 1 }
+}
+
+/// Cuts what [`one_more`] brought to the page.
+fn cut<T>(mut items: Vec<T>, page: &PageRequest, key: impl Fn(&T) -> String) -> Page<T> {
+    let limit = page.limit as usize;
+    let more = items.len() > limit;
+    items.truncate(limit);
+    let next = if more { items.last().map(|last| Cursor(key(last))) } else { None };
+    Page { items, next }
+}

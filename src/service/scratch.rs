@@ -1,0 +1,100 @@
+//! Bodies on their way in: written to a file of ours, hashed and counted as they arrive, so that
+//! memory does not grow with them and a client's name never becomes a path.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use sha2::{Digest, Sha256};
+use tokio::fs::File;
+use tokio::io::AsyncWriteExt;
+use uuid::Uuid;
+
+use super::Service;
+use super::error::{Code, ServiceError};
+
+/// A body that is being received. The file is removed when this is dropped.
+#[derive(Debug)]
+pub struct Upload {
+    file: File,
+    path: RemovedOnDrop,
+    hash: Sha256,
+    n_bytes: u64,
+    limit: u64,
+}
+
+/// A body that was received completely.
+#[derive(Debug)]
+pub struct Received {
+    path: RemovedOnDrop,
+    /// SHA-256 of all bytes, in hexadecimal.
+    pub digest: String,
+    pub n_bytes: u64,
+}
+
+#[derive(Debug)]
+struct RemovedOnDrop(PathBuf);
+
+impl Drop for RemovedOnDrop {
+    fn drop(&mut self) {
+        // What cannot be removed now is removed at the next start.
+        let _ = std::fs::remove_file(&self.0);
+    }
+}
+
+/// Makes the folder, and removes what a crash left in it.
+pub(super) fn prepare(folder: &Path) -> io::Result<()> {
+    std::fs::create_dir_all(folder)?;
+    for entry in std::fs::read_dir(folder)? {
+        std::fs::remove_file(entry?.path())?;
+    }
+    Ok(())
+}
+
+impl Service {
+    /// # Errors
+    /// If no file can be made.
+    pub async fn begin_upload(&self) -> Result<Upload, ServiceError> {
+        let path = RemovedOnDrop(self.scratch.join(Uuid::new_v4().to_string()));
+        let file = File::create_new(&path.0).await.map_err(of_io)?;
+        Ok(Upload { file, path, hash: Sha256::new(), n_bytes: 0, limit: self.limits.max_upload_bytes })
+    }
+}
+
+impl Upload {
+    /// # Errors
+    /// If the body grows beyond the limit, or the disk is full.
+    pub async fn write(&mut self, chunk: &[u8]) -> Result<(), ServiceError> {
+        self.n_bytes += chunk.len() as u64;
+        if self.n_bytes > self.limit {
+            return Err(ServiceError::new(Code::BodyTooLarge, format!("a body has at most {} bytes", self.limit)));
+        }
+        self.hash.update(chunk);
+        self.file.write_all(chunk).await.map_err(of_io)
+    }
+
+    /// # Errors
+    /// If the disk is full.
+    pub async fn finish(mut self) -> Result<Received, ServiceError> {
+        self.file.flush().await.map_err(of_io)?;
+        let digest = hex(&self.hash.finalize());
+        Ok(Received { path: self.path, digest, n_bytes: self.n_bytes })
+    }
+}
+
+impl Received {
+    pub(super) fn path(&self) -> &Path {
+        &self.path.0
+    }
+}
+
+pub(super) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|b| format!("{b:02x}")).collect()
+}
+
+pub(super) fn of_io(error: io::Error) -> ServiceError {
+    if error.kind() == io::ErrorKind::StorageFull {
+        return ServiceError::new(Code::StorageFull, "the disk of the service is full");
+    }
+    let cause = Some(error.to_string());
+    ServiceError { cause, ..ServiceError::new(Code::StorageUnavailable, "the file could not be stored; try again") }
+}

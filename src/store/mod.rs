@@ -1,0 +1,204 @@
+//! The only room with SQL. This file is the interface that every database implements and that the
+//! conformance tests run against; it does not know what a spec means, nor HTTP.
+
+mod sqlite;
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use serde_json::Value;
+use thiserror::Error;
+use tokio::sync::broadcast;
+
+use crate::records::{
+    DomainId, DomainRecord, DomainVersionRecord, IdempotencyRecord, Intent, JobError, JobEvent, JobFilter, JobId,
+    JobRecord, JobState, ModelId, ModelRecord, ModelVersionRecord, NewDomainVersion, NewJob, NewModelVersion,
+    PageRequest, Progress, Reference, TenantId, Timestamp,
+};
+
+pub use sqlite::{SqliteOptions, SqliteStore};
+
+/// Why the store could not answer.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum StoreError {
+    #[error("the disk is full")]
+    Full,
+    #[error("the database does not answer: {0}")]
+    Unavailable(String),
+    #[error("the database holds what it should not: {0}")]
+    Corrupt(String),
+    /// A constraint holds back what no caller may ask for: a defect of the program.
+    #[error("the database refuses the change: {0}")]
+    Refused(String),
+    #[error("the cursor does not belong to this list")]
+    BadCursor,
+}
+
+/// What became of a version that was put.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Put {
+    Created(DomainVersionRecord),
+    /// Equal in identity to the newest version, which is returned.
+    Unchanged(DomainVersionRecord),
+}
+
+/// What became of a job that was to be created.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Creation {
+    Created(JobRecord),
+    /// The key was used for the same request: the job made then, as it stands now.
+    Replayed(JobRecord),
+    /// The key was used for another request.
+    KeyReused,
+    /// A job of that `unique_key` has not ended yet.
+    Duplicate(JobId),
+    /// The queue holds as many jobs as it may.
+    QueueFull,
+}
+
+/// What became of a cancel.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Cancellation {
+    /// Accepted: queued and paused jobs are cancelled now, running ones when they stop.
+    Accepted(JobRecord),
+    AlreadyCancelled(JobRecord),
+    /// Succeeded or failed before.
+    AlreadyTerminal(JobRecord),
+    NotFound,
+}
+
+/// Everything that a successful attempt leaves behind, committed in one transaction.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Completion {
+    pub model: Option<NewModelVersion>,
+    pub metrics: Value,
+    /// Merged with `{"model": "name@version"}` where there is a model.
+    pub result: Value,
+}
+
+/// A running attempt: the right to write for a job until somebody else claims it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Lease {
+    pub job: JobId,
+    pub token: i64,
+}
+
+/// A job was changed or got events; sent after the commit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Committed {
+    pub job: JobId,
+}
+
+/// How many jobs there are in each state that is not terminal, for health and queue positions.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct QueueDepth {
+    pub queued: i64,
+    pub running: i64,
+}
+
+/// A database. All writes are durable when they return.
+#[async_trait]
+pub trait Store: Send + Sync + 'static {
+    // Domains
+    async fn put_domain_version(&self, new: NewDomainVersion) -> Result<Put, StoreError>;
+    async fn domain(&self, tenant: &TenantId, which: &Reference<DomainId>) -> Result<Option<DomainRecord>, StoreError>;
+    /// `version` `None` is the newest.
+    async fn domain_version(
+        &self,
+        tenant: &TenantId,
+        which: &Reference<DomainId>,
+        version: Option<i64>,
+    ) -> Result<Option<DomainVersionRecord>, StoreError>;
+    /// By name, ascending; the cursor is the last name.
+    async fn domains(&self, tenant: &TenantId, page: &PageRequest) -> Result<Vec<DomainRecord>, StoreError>;
+    /// Newest first; the cursor is the last version.
+    async fn domain_versions(
+        &self,
+        tenant: &TenantId,
+        domain: DomainId,
+        page: &PageRequest,
+    ) -> Result<Vec<DomainVersionRecord>, StoreError>;
+
+    // Jobs, as clients see them
+    /// The job, its first event and the key, in one transaction. Keys older than `keep_keys` are forgotten.
+    async fn create_job(
+        &self,
+        new: NewJob,
+        key: Option<IdempotencyRecord>,
+        limits: CreateLimits,
+    ) -> Result<Creation, StoreError>;
+    async fn job(&self, tenant: &TenantId, id: JobId) -> Result<Option<JobRecord>, StoreError>;
+    /// Newest first; the cursor is the last id.
+    async fn jobs(
+        &self,
+        tenant: &TenantId,
+        filter: &JobFilter,
+        page: &PageRequest,
+    ) -> Result<Vec<JobRecord>, StoreError>;
+    async fn cancel_job(&self, tenant: &TenantId, id: JobId, now: Timestamp) -> Result<Cancellation, StoreError>;
+    /// Events with `seq > after`, ascending. Empty for another tenant's job.
+    async fn events(&self, tenant: &TenantId, id: JobId, after: i64, limit: u32) -> Result<Vec<JobEvent>, StoreError>;
+    async fn metrics(&self, tenant: &TenantId, id: JobId) -> Result<Option<Value>, StoreError>;
+    async fn queue_depth(&self) -> Result<QueueDepth, StoreError>;
+
+    // Jobs, as workers see them. `None` and `false` mean that the lease is lost: stop, write nothing.
+    async fn claim(&self, owner: &str, now: Timestamp, lease: Duration) -> Result<Option<JobRecord>, StoreError>;
+    /// Keeps the lease, stores the progress, and tells what was asked meanwhile.
+    async fn heartbeat(
+        &self,
+        lease: Lease,
+        progress: Option<Progress>,
+        now: Timestamp,
+        until: Timestamp,
+    ) -> Result<Option<Intent>, StoreError>;
+    async fn append_event(&self, lease: Lease, event: &str, data: Value, now: Timestamp) -> Result<bool, StoreError>;
+    /// `Some(Succeeded)`, or `Some(Cancelled)` where a cancel came first: then nothing else is stored.
+    async fn complete(
+        &self,
+        lease: Lease,
+        completion: Completion,
+        now: Timestamp,
+    ) -> Result<Option<JobState>, StoreError>;
+    /// Failed, queued again after `backoff` where the error is retryable and attempts are left, or cancelled.
+    async fn fail(
+        &self,
+        lease: Lease,
+        error: JobError,
+        backoff: Duration,
+        now: Timestamp,
+    ) -> Result<Option<JobState>, StoreError>;
+    /// Gives a job back without consuming the attempt, at shutdown.
+    async fn release(&self, lease: Lease, now: Timestamp) -> Result<Option<JobState>, StoreError>;
+    /// At the start of a single process every running row is an orphan.
+    async fn rescue_all(&self, now: Timestamp, crash_limit: i64) -> Result<Vec<(JobId, JobState)>, StoreError>;
+    /// Fails queued and paused jobs whose deadline has passed.
+    async fn expire(&self, now: Timestamp) -> Result<Vec<JobId>, StoreError>;
+
+    // Models
+    async fn model(&self, tenant: &TenantId, which: &Reference<ModelId>) -> Result<Option<ModelRecord>, StoreError>;
+    /// `version` `None` is the newest.
+    async fn model_version(
+        &self,
+        tenant: &TenantId,
+        which: &Reference<ModelId>,
+        version: Option<i64>,
+    ) -> Result<Option<ModelVersionRecord>, StoreError>;
+    /// By name, ascending; the cursor is the last name.
+    async fn models(&self, tenant: &TenantId, page: &PageRequest) -> Result<Vec<ModelRecord>, StoreError>;
+
+    /// Tells of every commit that touched a job. A receiver that lags must read the database instead.
+    fn subscribe(&self) -> broadcast::Receiver<Committed>;
+    /// Whether writes are answered: a short transaction, for `/readyz`.
+    async fn ping(&self) -> Result<(), StoreError>;
+    /// Commits what is queued and closes; later calls fail.
+    async fn close(&self);
+}
+
+/// Bounds that hold when a job is created.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CreateLimits {
+    /// Queued jobs over all tenants.
+    pub max_queued: i64,
+    /// How long an idempotency key is kept.
+    pub keep_keys: Duration,
+}

@@ -1,0 +1,100 @@
+//! Events of jobs. They are inserted inside the transaction of the change that they report, so their
+//! numbers have no gap and follow the order of commits.
+
+use serde_json::{Value, json};
+use sqlx::sqlite::SqlitePool;
+
+use super::super::{Lease, StoreError};
+use super::rows;
+use super::writer::Tx;
+use crate::records::{JobError, JobEvent, JobId, JobState, TenantId, Timestamp};
+
+/// A change of state, as it is told to clients.
+pub(super) struct StateEvent<'a> {
+    pub(super) state: JobState,
+    pub(super) attempt: Option<i64>,
+    pub(super) model: Option<&'a str>,
+    pub(super) error: Option<&'a JobError>,
+}
+
+impl StateEvent<'_> {
+    pub(super) const fn of(state: JobState) -> Self {
+        Self { state, attempt: None, model: None, error: None }
+    }
+
+    fn data(&self) -> Value {
+        let mut data = json!({"state": self.state.as_str(), "terminal": self.state.is_terminal()});
+        if let Some(attempt) = self.attempt {
+            data["attempt"] = attempt.into();
+        }
+        if let Some(model) = self.model {
+            data["model"] = model.into();
+        }
+        if let Some(error) = self.error {
+            data["error"] = json!(error);
+        }
+        data
+    }
+}
+
+/// Tells a change of state that this transaction makes.
+pub(super) async fn append_state(
+    tx: &mut Tx,
+    job: JobId,
+    event: StateEvent<'_>,
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    let sql = "INSERT INTO job_events (job_id, tenant_id, seq, at, type, data)
+      SELECT j.id, j.tenant_id, (SELECT coalesce(max(seq), 0) + 1 FROM job_events WHERE job_id = ?1), ?2, 'state', ?3
+      FROM jobs j WHERE j.id = ?1";
+    let done = sqlx::query(sql)
+        .bind(job.to_string())
+        .bind(now.millis())
+        .bind(rows::to_json(&event.data())?)
+        .execute(&mut tx.connection)
+        .await?;
+    if done.rows_affected() != 1 {
+        return Err(StoreError::Corrupt(format!("no row of {job} for its event")));
+    }
+    tx.touch(job);
+    Ok(())
+}
+
+/// An event of a running attempt; false where the lease is lost.
+pub(super) async fn append_fenced(
+    tx: &mut Tx,
+    lease: Lease,
+    event: &str,
+    data: &Value,
+    now: Timestamp,
+) -> Result<bool, StoreError> {
+    let sql = "INSERT INTO job_events (job_id, tenant_id, seq, at, type, data)
+      SELECT j.id, j.tenant_id, (SELECT coalesce(max(seq), 0) + 1 FROM job_events WHERE job_id = ?1), ?2, ?3, ?4
+      FROM jobs j WHERE j.id = ?1 AND j.lease_token = ?5 AND j.state = 'running'";
+    let done = sqlx::query(sql)
+        .bind(lease.job.to_string())
+        .bind(now.millis())
+        .bind(event)
+        .bind(rows::to_json(data)?)
+        .bind(lease.token)
+        .execute(&mut tx.connection)
+        .await?;
+    let held = done.rows_affected() == 1;
+    if held {
+        tx.touch(lease.job);
+    }
+    Ok(held)
+}
+
+pub(super) async fn after(
+    readers: &SqlitePool,
+    tenant: &TenantId,
+    job: JobId,
+    after: i64,
+    limit: u32,
+) -> Result<Vec<JobEvent>, StoreError> {
+    let sql = "SELECT seq, at, type, data FROM job_events
+      WHERE job_id = ?1 AND tenant_id = ?2 AND seq > ?3 ORDER BY seq LIMIT ?4";
+    let query = sqlx::query(sql).bind(job.to_string()).bind(&tenant.0).bind(after).bind(limit);
+    query.fetch_all(readers).await?.iter().map(rows::event).collect()
+}

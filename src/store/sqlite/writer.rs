@@ -1,0 +1,217 @@
+//! The one writer: a thread that owns the only connection that writes. It commits, without a timer,
+//! whatever queued while the last commit ran, so that many small writes share one flush of the disk.
+//! Each write has a savepoint of its own, is answered only after the commit, and is told to subscribers
+//! after that.
+
+use std::collections::VecDeque;
+use std::fs::File;
+use std::panic::AssertUnwindSafe;
+
+use futures::FutureExt as _;
+use futures::future::LocalBoxFuture;
+use sqlx::Connection as _;
+use sqlx::sqlite::SqliteConnection;
+use tokio::sync::{broadcast, mpsc, oneshot, watch};
+
+use super::super::{Committed, StoreError};
+use crate::records::JobId;
+
+/// Writes that wait; a sender that finds the queue full waits for a place.
+const QUEUE: usize = 4096;
+/// Writes in one transaction: bounds how long the first of them waits for its answer.
+const BATCH: usize = 256;
+/// Committed jobs that a subscriber may be behind before it has to read the database instead.
+const SUBSCRIBER_LAG: usize = 4096;
+
+/// The open transaction, as a write sees it.
+pub(super) struct Tx {
+    pub(super) connection: SqliteConnection,
+    /// Jobs that the transaction changed, to be told after the commit.
+    touched: Vec<JobId>,
+}
+
+impl Tx {
+    /// Notes that subscribers should look at this job after the commit.
+    pub(super) fn touch(&mut self, job: JobId) {
+        self.touched.push(job);
+    }
+}
+
+/// The sending side of the writer thread.
+pub(super) struct Writer {
+    queue: mpsc::Sender<Message>,
+    committed: broadcast::Sender<Committed>,
+    ended: watch::Receiver<bool>,
+}
+
+enum Message {
+    Write(Box<dyn Op>),
+    Close,
+}
+
+/// A write without its types.
+trait Op: Send {
+    /// Runs inside the transaction; true if its changes are to be kept.
+    fn run<'a>(&'a mut self, tx: &'a mut Tx) -> LocalBoxFuture<'a, bool>;
+    /// Sends the outcome to the caller, or why the transaction was not committed.
+    fn answer(self: Box<Self>, commit: Result<(), StoreError>);
+}
+
+struct Pending<W, T> {
+    work: Option<W>,
+    outcome: Option<Result<T, StoreError>>,
+    reply: oneshot::Sender<Result<T, StoreError>>,
+}
+
+impl<W, T> Op for Pending<W, T>
+where
+    W: AsyncFnOnce(&mut Tx) -> Result<T, StoreError> + Send,
+    T: Send,
+{
+    fn run<'a>(&'a mut self, tx: &'a mut Tx) -> LocalBoxFuture<'a, bool> {
+        Box::pin(async move {
+            let Some(work) = self.work.take() else { return false };
+            // A defect in one statement must not take the writer, and with it the service, down.
+            let outcome = AssertUnwindSafe(work(tx)).catch_unwind().await;
+            let outcome = outcome.unwrap_or_else(|_| Err(StoreError::Refused("a write panicked".into())));
+            let good = outcome.is_ok();
+            self.outcome = Some(outcome);
+            good
+        })
+    }
+
+    fn answer(self: Box<Self>, commit: Result<(), StoreError>) {
+        let outcome = match (self.outcome, commit) {
+            (Some(Err(e)), _) | (_, Err(e)) => Err(e),
+            (Some(outcome), Ok(())) => outcome,
+            (None, Ok(())) => Err(StoreError::Unavailable("the write did not run".into())),
+        };
+        // The caller may have gone away; what was committed stays.
+        let _ = self.reply.send(outcome);
+    }
+}
+
+impl Writer {
+    /// Starts the thread. It keeps `lock` until it ends.
+    pub(super) fn start(connection: SqliteConnection, lock: File) -> Result<Self, StoreError> {
+        let (queue, receiver) = mpsc::channel(QUEUE);
+        let (committed, _) = broadcast::channel(SUBSCRIBER_LAG);
+        let (end, ended) = watch::channel(false);
+        let worker =
+            WriterThread { tx: Tx { connection, touched: Vec::new() }, receiver, committed: committed.clone() };
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .map_err(|e| StoreError::Unavailable(e.to_string()))?;
+        std::thread::Builder::new()
+            .name("adaptd-writer".into())
+            .spawn(move || {
+                runtime.block_on(worker.run());
+                drop(lock);
+                let _ = end.send(true);
+            })
+            .map_err(|e| StoreError::Unavailable(e.to_string()))?;
+        Ok(Self { queue, committed, ended })
+    }
+
+    /// Runs `work` in a transaction and returns after the commit.
+    pub(super) async fn write<T, W>(&self, work: W) -> Result<T, StoreError>
+    where
+        W: AsyncFnOnce(&mut Tx) -> Result<T, StoreError> + Send + 'static,
+        T: Send + 'static,
+    {
+        let closed = || StoreError::Unavailable("the store is closed".into());
+        let (reply, answer) = oneshot::channel();
+        let op = Box::new(Pending { work: Some(work), outcome: None, reply });
+        self.queue.send(Message::Write(op)).await.map_err(|_| closed())?;
+        answer.await.map_err(|_| closed())?
+    }
+
+    pub(super) fn subscribe(&self) -> broadcast::Receiver<Committed> {
+        self.committed.subscribe()
+    }
+
+    /// Commits what is queued and waits for the thread to end.
+    pub(super) async fn close(&self) {
+        // An error here means that the thread has ended already.
+        let _ = self.queue.send(Message::Close).await;
+        let _ = self.ended.clone().wait_for(|ended| *ended).await;
+    }
+}
+
+struct WriterThread {
+    tx: Tx,
+    receiver: mpsc::Receiver<Message>,
+    committed: broadcast::Sender<Committed>,
+}
+
+impl WriterThread {
+    async fn run(mut self) {
+        while let Some(first) = self.receiver.recv().await {
+            let mut waiting = VecDeque::new();
+            let mut next = Some(first);
+            while let Some(message) = next {
+                match message {
+                    Message::Write(op) => waiting.push_back(op),
+                    Message::Close => self.receiver.close(),
+                }
+                next = if waiting.len() < BATCH { self.receiver.try_recv().ok() } else { None };
+            }
+            while !waiting.is_empty() {
+                self.transaction(&mut waiting).await;
+            }
+        }
+        if let Err(e) = self.tx.connection.close().await {
+            tracing::warn!(error = %e, "the database did not close cleanly");
+        }
+    }
+
+    /// Runs and answers writes of `waiting`, usually all of them.
+    async fn transaction(&mut self, waiting: &mut VecDeque<Box<dyn Op>>) {
+        let mut ran = Vec::new();
+        let result = self.commit(waiting, &mut ran).await;
+        if let Err(e) = &result {
+            tracing::error!(error = %e, writes = ran.len(), "a transaction was not committed");
+            // Fails where SQLite has rolled back by itself, which is as good.
+            let _ = execute(&mut self.tx.connection, "ROLLBACK").await;
+            self.tx.touched.clear();
+            if ran.is_empty() {
+                ran.extend(waiting.drain(..));
+            }
+        }
+        for op in ran {
+            op.answer(result.clone());
+        }
+        self.tx.touched.dedup();
+        for job in self.tx.touched.drain(..) {
+            // Without subscribers there is nobody to tell.
+            let _ = self.committed.send(Committed { job });
+        }
+    }
+
+    /// One transaction; what ran in it is moved to `ran`. After `Err` nothing of it is stored.
+    async fn commit(
+        &mut self,
+        waiting: &mut VecDeque<Box<dyn Op>>,
+        ran: &mut Vec<Box<dyn Op>>,
+    ) -> Result<(), StoreError> {
+        execute(&mut self.tx.connection, "BEGIN IMMEDIATE").await?;
+        while let Some(mut op) = waiting.pop_front() {
+            let touched_before = self.tx.touched.len();
+            execute(&mut self.tx.connection, "SAVEPOINT one_write").await?;
+            let good = op.run(&mut self.tx).await;
+            ran.push(op);
+            if !good {
+                self.tx.touched.truncate(touched_before);
+                execute(&mut self.tx.connection, "ROLLBACK TO one_write").await?;
+            }
+            execute(&mut self.tx.connection, "RELEASE one_write").await?;
+        }
+        execute(&mut self.tx.connection, "COMMIT").await
+    }
+}
+
+async fn execute(connection: &mut SqliteConnection, sql: &'static str) -> Result<(), StoreError> {
+    sqlx::query(sql).execute(connection).await?;
+    Ok(())
+}

@@ -1,0 +1,86 @@
+//! Domains and their versions.
+
+use adaptation::data::{Kind, Role, TaskKind};
+use adaptd::records::{ColumnRecord, Cursor, DomainId, NewDomainVersion, PageRequest, Reference, TenantId};
+use adaptd::store::{Put, StoreError};
+use serde_json::json;
+
+use super::fixtures::{Database, databases, page, tenant};
+
+fn new_version(db: &Database, name: &str, identity: &str) -> NewDomainVersion {
+    NewDomainVersion {
+        tenant: tenant(),
+        id: DomainId::at(db.now()),
+        name: name.parse().unwrap(),
+        identity: identity.into(),
+        format: "csv".into(),
+        n_bytes: 100,
+        n_rows: 3,
+        task: Some(TaskKind::Classification),
+        columns: vec![ColumnRecord {
+            name: "Größe".into(),
+            kind: Kind::Number,
+            role: Role::Feature,
+            statistics: json!({"missing": 1}),
+        }],
+        notes: vec!["an array was skipped".into()],
+        blob: "b10b".into(),
+        created_at: db.now(),
+    }
+}
+
+#[test]
+fn a_version_is_stored_once_and_stepped_by_other_bytes() {
+    databases(|db| async move {
+        let put = async |identity| db.store.put_domain_version(new_version(&db, "eu", identity)).await.unwrap();
+        let Put::Created(first) = put("a").await else { panic!("not created") };
+        assert_eq!(first.version, 1);
+        assert_eq!(put("a").await, Put::Unchanged(first.clone()));
+        let Put::Created(second) = put("b").await else { panic!("not created") };
+        assert_eq!((second.domain, second.version), (first.domain, 2));
+        // Equal to an older version, not to the newest: a new one.
+        let Put::Created(third) = put("a").await else { panic!("not created") };
+        assert_eq!(third.version, 3);
+
+        let by_name = "eu".parse().unwrap();
+        let read = async |version| db.store.domain_version(&tenant(), &by_name, version).await.unwrap();
+        assert_eq!(read(None).await, Some(third));
+        assert_eq!(read(Some(1)).await, Some(first.clone()));
+        assert_eq!(read(Some(4)).await, None);
+        let domain = db.store.domain(&tenant(), &Reference::Id(first.domain)).await.unwrap().unwrap();
+        assert_eq!((domain.latest_version, domain.name.as_str()), (3, "eu"));
+        let stranger = TenantId("somebody else".into());
+        assert_eq!(db.store.domain(&stranger, &by_name).await.unwrap(), None);
+        assert_eq!(db.store.domain_version(&stranger, &by_name, None).await.unwrap(), None);
+        assert_eq!(db.store.domain_versions(&stranger, first.domain, &page(9)).await.unwrap(), []);
+    });
+}
+
+#[test]
+fn lists_page_by_name_and_by_version() {
+    databases(|db| async move {
+        for name in ["c", "a", "b"] {
+            db.store.put_domain_version(new_version(&db, name, "1")).await.unwrap();
+        }
+        let Put::Created(newest) = db.store.put_domain_version(new_version(&db, "a", "2")).await.unwrap() else {
+            panic!("not created")
+        };
+        let names = async |after: Option<&str>, limit| {
+            let page = PageRequest { after: after.map(|a| Cursor(a.into())), limit };
+            let found = db.store.domains(&tenant(), &page).await.unwrap();
+            found.iter().map(|d| d.name.to_string()).collect::<Vec<_>>()
+        };
+        assert_eq!(names(None, 2).await, ["a", "b"]);
+        assert_eq!(names(Some("b"), 2).await, ["c"]);
+        assert!(names(Some("c"), 2).await.is_empty());
+        let versions = async |after: Option<&str>| {
+            let page = PageRequest { after: after.map(|a| Cursor(a.into())), limit: 1 };
+            let found = db.store.domain_versions(&tenant(), newest.domain, &page).await?;
+            Ok::<_, StoreError>(found.iter().map(|d| d.version).collect::<Vec<_>>())
+        };
+        assert_eq!(versions(None).await, Ok(vec![2]));
+        assert_eq!(versions(Some("2")).await, Ok(vec![1]));
+        assert_eq!(versions(Some("1")).await, Ok(vec![]));
+        assert_eq!(versions(Some("x")).await, Err(StoreError::BadCursor));
+    });
+}

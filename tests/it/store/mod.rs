@@ -1,0 +1,10 @@
+//! The checks that every database passes, and those of SQLite alone. A second database adds one line
+//! to `databases` in each.
+
+mod claims;
+mod domains;
+pub(crate) mod fixtures;
+mod jobs;
+mod leases;
+mod model;
+mod sqlite;
