@@ -119,7 +119,10 @@ async fn audit(data: &std::path::Path, promises: &Promises) {
     assert_eq!(check, "ok");
 
     let jobs: Vec<(String, String, Option<String>)> =
-        sqlx::query_as("SELECT id, state, json_extract(error, '$.code') FROM jobs").fetch_all(&mut db).await.expect("jobs");
+        sqlx::query_as("SELECT id, state, json_extract(error, '$.code') FROM jobs")
+            .fetch_all(&mut db)
+            .await
+            .expect("jobs");
     let states: BTreeMap<&str, &str> = jobs.iter().map(|(id, state, _)| (id.as_str(), state.as_str())).collect();
     for job in promises.accepted.values() {
         let state = states.get(job.as_str()).unwrap_or_else(|| panic!("accepted job {job} is lost"));

@@ -2,5 +2,9 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that meets what it does not expect has failed")]
 
+mod architecture;
+mod kill;
+mod process;
+mod readme;
 mod store;
 mod worker;
