@@ -8,7 +8,8 @@ use std::time::Instant;
 
 use adaptation::context::{Ctx, Silent};
 use adaptation::data::toy;
-use adaptation::distances::mmd::{mmd2, permutation_test};
+use adaptation::distances::mmd::mmd2;
+use adaptation::distances::permutation_test;
 use adaptation::linalg::kernels::{Accumulate, Kernel, product_into, tiles};
 use adaptation::linalg::matmul_nt;
 use ndarray::{Array2, ArrayView2, s};
