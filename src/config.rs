@@ -40,6 +40,12 @@ pub struct Given {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub job_threads: Option<usize>,
 
+    /// Bytes that the computation of one job may ask for beyond its data; more is refused before it is
+    /// taken, so that the kernel kills nothing. [default: 8 GiB]
+    #[arg(long, value_name = "BYTES", env = "ADAPTD_JOB_MEMORY_BYTES")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub job_memory_bytes: Option<u64>,
+
     /// A job that was running at so many crashes of the process is failed with job.worker_lost, so
     /// that one job cannot keep the service from starting. [default: 3]
     #[arg(long, value_name = "N", env = "ADAPTD_CRASH_LIMIT")]
@@ -119,6 +125,7 @@ pub struct Options {
     pub listen: SocketAddr,
     pub data: PathBuf,
     pub job_threads: usize,
+    pub job_memory_bytes: u64,
     pub crash_limit: i64,
     pub max_upload_bytes: u64,
     pub max_document_bytes: u64,
@@ -139,6 +146,7 @@ impl Default for Options {
             listen: SocketAddr::from(([127, 0, 0, 1], 8080)),
             data: PathBuf::from("adaptd-data"),
             job_threads: std::thread::available_parallelism().map_or(1, |n| (n.get() - 1).max(1)),
+            job_memory_bytes: 8 << 30,
             crash_limit: 3,
             max_upload_bytes: 1 << 30,
             max_document_bytes: 64 << 20,
@@ -178,6 +186,7 @@ impl Options {
     fn check(&self) -> Result<(), String> {
         let positive = [
             ("job_threads", self.job_threads as u64),
+            ("job_memory_bytes", self.job_memory_bytes),
             ("crash_limit", u64::try_from(self.crash_limit).unwrap_or(0)),
             ("max_upload_bytes", self.max_upload_bytes),
             ("max_document_bytes", self.max_document_bytes),
@@ -208,10 +217,7 @@ impl Options {
     }
 
     pub fn http_limits(&self) -> HttpLimits {
-        HttpLimits {
-            max_document_bytes: self.max_document_bytes,
-            body_idle: Duration::from_secs(self.body_idle_s),
-        }
+        HttpLimits { max_document_bytes: self.max_document_bytes, body_idle: Duration::from_secs(self.body_idle_s) }
     }
 
     pub fn grace(&self) -> Duration {

@@ -11,8 +11,8 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 fn main() -> ExitCode {
     match cli::run(Cli::parse()) {
         Ok(()) => ExitCode::SUCCESS,
-        Err(message) => {
-            eprintln!("adaptd: {message}");
+        Err(error) => {
+            eprintln!("adaptd: {error:#}");
             ExitCode::FAILURE
         }
     }

@@ -8,6 +8,7 @@ mod extract;
 mod headers;
 mod health;
 mod jobs;
+pub mod listen;
 mod models;
 mod openapi;
 mod pages;

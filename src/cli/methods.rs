@@ -25,7 +25,7 @@ struct Entry {
 }
 
 #[expect(clippy::unnecessary_wraps, reason = "every command answers the same way")]
-pub(super) fn run(arguments: &Arguments) -> Result<(), String> {
+pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let write = if arguments.markdown { markdown } else { plain };
     print!("{}\n{}", write("Methods", &methods()), write("Learners", &learners()));
     Ok(())
@@ -65,11 +65,14 @@ fn plain(heading: &str, entries: &[Entry]) -> String {
 
 fn markdown(heading: &str, entries: &[Entry]) -> String {
     let line = |e: &Entry| {
-        let cells = [e.title, e.summary, &parameters(e), e.cost, &e.references.join("; ")].map(|c| c.replace('|', "\\|"));
+        let cells =
+            [e.title, e.summary, &parameters(e), e.cost, &e.references.join("; ")].map(|c| c.replace('|', "\\|"));
         format!("| `{}` | {} |\n", e.id, cells.join(" | "))
     };
     let rows: String = entries.iter().map(line).collect();
-    format!("## {heading}\n\n| id | title | what it does | parameters (defaults) | cost | references |\n|---|---|---|---|---|---|\n{rows}")
+    format!(
+        "## {heading}\n\n| id | title | what it does | parameters (defaults) | cost | references |\n|---|---|---|---|---|---|\n{rows}"
+    )
 }
 
 /// `name` (default): what it is; for each parameter.

@@ -7,7 +7,8 @@ pub mod serve;
 
 use clap::{Parser, Subcommand};
 
-use crate::config::Given;
+use crate::config::{Given, Options};
+use crate::telemetry;
 
 /// Adapts models to new data, over HTTP.
 #[derive(Debug, Parser)]
@@ -45,7 +46,12 @@ enum Command {
     #[command(after_help = SERVE_EXAMPLES)]
     Serve(Box<Given>),
     /// Run the service on shipped data and show what adaptation does
-    Demo(demo::Arguments),
+    Demo {
+        #[command(flatten)]
+        arguments: demo::DemoArgs,
+        #[command(flatten)]
+        given: Box<Given>,
+    },
     /// Print the OpenAPI document
     Openapi,
     /// List methods and learners
@@ -55,12 +61,33 @@ enum Command {
 /// Runs what the command line says.
 ///
 /// # Errors
-/// One sentence for the person at the terminal.
-pub fn run(cli: Cli) -> Result<(), String> {
+/// What went wrong, for the person at the terminal.
+pub fn run(cli: Cli) -> anyhow::Result<()> {
     match cli.command {
-        Command::Serve(given) => serve::run(&given),
-        Command::Demo(arguments) => demo::run(&arguments),
+        Command::Serve(given) => {
+            let options = settle(&given)?;
+            block_on(serve::run(&options))
+        }
+        Command::Demo { arguments, given } => {
+            let options = settle(&given)?;
+            block_on(demo::run(&options, arguments))
+        }
         Command::Openapi => openapi::run(),
         Command::Methods(arguments) => methods::run(&arguments),
     }
+}
+
+/// Settles the options, and begins to log as they say.
+fn settle(given: &Given) -> anyhow::Result<Options> {
+    let options = given.settle().map_err(anyhow::Error::msg)?;
+    telemetry::start(&options.log, options.log_format).map_err(anyhow::Error::msg)?;
+    Ok(options)
+}
+
+/// Runs a command's async part. Handed-out work that still computes does not hold up the end.
+fn block_on(future: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<()> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let result = runtime.block_on(future);
+    runtime.shutdown_background();
+    result
 }

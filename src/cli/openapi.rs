@@ -2,7 +2,7 @@
 
 /// # Errors
 /// If the document cannot be written.
-pub(super) fn run() -> Result<(), String> {
-    print!("{}", crate::api::document_yaml()?);
+pub(super) fn run() -> anyhow::Result<()> {
+    print!("{}", crate::api::document_yaml().map_err(anyhow::Error::msg)?);
     Ok(())
 }

@@ -10,9 +10,9 @@ use tokio::task::spawn_blocking;
 use super::domains::of_ingest;
 use super::error::{Code, ServiceError};
 use super::rows::InlineRows;
-use super::{DomainOptions, ModelWithVersion, Service};
+use super::{DomainOptions, Service};
 use crate::ingest;
-use crate::records::{ModelId, TenantId, VersionedReference};
+use crate::records::{ModelId, ModelVersionRecord, TenantId, VersionedReference};
 
 /// Loaded models, the most recently used last; at most as many as the bound says.
 pub struct ModelCache {
@@ -74,9 +74,9 @@ impl Service {
         reference: &VersionedReference<ModelId>,
         input: PredictInput,
     ) -> Result<Answer, ServiceError> {
-        let found = self.model(tenant, reference).await?;
+        let found = self.model_version_at(tenant, reference).await?;
         let model = self.loaded(&found).await?;
-        let name = format!("{}@{}", found.version.name, found.version.version);
+        let name = format!("{}@{}", found.name, found.version);
         let most = self.limits.max_predict_rows;
         let settings = |media_type| self.ingest_options(&DomainOptions { media_type, ..DomainOptions::default() });
         let run = match input {
@@ -92,8 +92,8 @@ impl Service {
         run.await.map_err(ServiceError::internal)?
     }
 
-    async fn loaded(&self, found: &ModelWithVersion) -> Result<Arc<FittedModel>, ServiceError> {
-        let blob = &found.version.blob;
+    pub(super) async fn loaded(&self, found: &ModelVersionRecord) -> Result<Arc<FittedModel>, ServiceError> {
+        let blob = &found.blob;
         if let Some(model) = self.models.get(blob) {
             return Ok(model);
         }

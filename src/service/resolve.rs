@@ -2,9 +2,11 @@
 //! the job runs is checked against the versions that it will read.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use adaptation::data::{Role, TaskKind};
-use adaptation::engine::{Choice, Evaluation};
+use adaptation::engine::{Choice, Evaluation, FittedModel, Spec};
+use adaptation::features::FeatureParams;
 use adaptation::methods::{Card, Needs};
 use adaptation::{learners, methods};
 use serde_json::Value;
@@ -21,7 +23,7 @@ use crate::records::{
 struct Inputs {
     sources: Vec<DomainVersionRecord>,
     target: DomainVersionRecord,
-    base: Option<ModelVersionRecord>,
+    base: Option<(ModelVersionRecord, Arc<FittedModel>)>,
 }
 
 impl Service {
@@ -46,7 +48,7 @@ impl Service {
         shared_columns(&inputs)?;
         let labelled = is_labelled(&inputs.target);
         let evaluation = evaluation_for(draft.evaluation, labelled, card)?;
-        let features = draft.features.or_else(|| of_base(&inputs, "features")).unwrap_or_default();
+        let features = features_for(draft.features, &inputs)?;
         // An id is a name too: lower-case letters, digits, hyphens and one underscore.
         let named = |text: String| text.parse::<Name>().map_err(ServiceError::internal);
         let model = match draft.model {
@@ -63,7 +65,7 @@ impl Service {
             evaluation,
             seed: draft.seed,
             model,
-            base: inputs.base.as_ref().map(|m| format!("{}@{}", m.name, m.version)),
+            base: inputs.base.as_ref().map(|(m, _)| format!("{}@{}", m.name, m.version)),
             deadline: draft.deadline.map(|(text, _)| text),
             labels: draft.labels,
             time_budget: draft.time_budget,
@@ -80,7 +82,9 @@ impl Service {
         let target = self.version_at(tenant, &draft.target).await.map_err(|e| at_pointer(e, "/target"))?;
         let base = match &draft.base {
             Some(reference) => {
-                Some(self.model_version_at(tenant, reference).await.map_err(|e| at_pointer(e, "/base"))?)
+                let found = self.model_version_at(tenant, reference).await.map_err(|e| at_pointer(e, "/base"))?;
+                let model = self.loaded(&found).await?;
+                Some((found, model))
             }
             None => None,
         };
@@ -118,10 +122,21 @@ fn word(task: TaskKind) -> &'static str {
     }
 }
 
-/// A field of the spec that the continued model was made with.
-fn of_base<T: serde::de::DeserializeOwned>(inputs: &Inputs, field: &str) -> Option<T> {
-    let spec = &inputs.base.as_ref()?.lineage["spec"];
-    serde_json::from_value(spec.get(field)?.clone()).ok()
+/// What the continued model was made with, if one is continued.
+fn spec_of_base(inputs: &Inputs) -> Option<&Spec> {
+    inputs.base.as_ref().map(|(_, model)| &model.manifest().spec)
+}
+
+/// A continued model keeps its features: its weights mean nothing on others.
+fn features_for(given: Option<FeatureParams>, inputs: &Inputs) -> Result<FeatureParams, ServiceError> {
+    let of_base = spec_of_base(inputs).map(|s| s.features);
+    match (given, of_base) {
+        (Some(given), Some(base)) if given != base => {
+            let detail = "the model in base keeps the features that it was made with; leave this out";
+            Err(ServiceError::at(Code::InvalidParameter, "/features", detail))
+        }
+        (given, base) => Ok(base.or(given).unwrap_or_default()),
+    }
 }
 
 /// Whether at least one row has a label.
@@ -145,6 +160,12 @@ fn task_of(draft: &Drafted, inputs: &Inputs) -> Result<TaskKind, ServiceError> {
         let detail = format!("{} has no labels, and fine_tune learns from them", versioned(&inputs.target));
         return Err(ServiceError::at(Code::InvalidParameter, "/target", detail));
     }
+    if let (Some((_, base)), Some(task)) = (&inputs.base, inputs.target.task)
+        && base.manifest().task != task
+    {
+        let detail = format!("the model in base does {}, the target is for another task", word(base.manifest().task));
+        return Err(ServiceError::at(Code::SchemaIncompatible, "/target", detail));
+    }
     let labelled = inputs.sources.iter().chain([&inputs.target]).filter(|v| is_labelled(v));
     let mut tasks = labelled.filter_map(|v| Some((v, v.task?)));
     let Some((first, task)) = tasks.next() else {
@@ -164,7 +185,7 @@ fn task_of(draft: &Drafted, inputs: &Inputs) -> Result<TaskKind, ServiceError> {
 }
 
 fn learner_for(draft: &Drafted, inputs: &Inputs, task: TaskKind) -> Result<Choice, ServiceError> {
-    let of_base = of_base::<Choice>(inputs, "learner");
+    let of_base = spec_of_base(inputs).map(|s| s.learner.clone());
     if let (Some(base), Some(given)) = (&of_base, &draft.learner)
         && base.id != given.id
     {

@@ -171,7 +171,8 @@ fn assemble(
     target: Stored,
     base: Option<(ModelVersionRecord, Bytes)>,
 ) -> Result<Loaded, JobError> {
-    let reference = |r: &DomainVersionRecord| json!({"domain": format!("{}@{}", r.name, r.version), "identity": r.identity});
+    let reference =
+        |r: &DomainVersionRecord| json!({"domain": format!("{}@{}", r.name, r.version), "identity": r.identity});
     let lineage = json!({
         "sources": sources.iter().map(|s| reference(&s.record)).collect::<Vec<_>>(),
         "target": reference(&target.record),

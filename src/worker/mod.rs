@@ -8,6 +8,7 @@
 
 mod attempt;
 pub mod errors;
+mod execute;
 mod supervise;
 mod threads;
 mod workers;
@@ -20,6 +21,7 @@ use crate::records::{JobError, JobRecord};
 use crate::store::Completion;
 
 pub use attempt::AttemptHandle;
+pub use execute::Executor;
 pub use workers::Workers;
 
 /// Executes one attempt.

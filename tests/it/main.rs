@@ -1,4 +1,6 @@
 //! The integration tests of the service, in one binary.
 
+#![expect(clippy::unwrap_used, reason = "a test that meets what it does not expect has failed")]
+
 mod store;
 mod worker;

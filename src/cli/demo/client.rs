@@ -47,7 +47,11 @@ fn answer(response: Result<ureq::http::Response<ureq::Body>, ureq::Error>) -> an
     let status = response.status();
     let body: Value = response.body_mut().read_json()?;
     if !status.is_success() {
-        bail!("{status}: {} ({})", body["detail"].as_str().unwrap_or("no detail"), body["code"].as_str().unwrap_or("?"));
+        bail!(
+            "{status}: {} ({})",
+            body["detail"].as_str().unwrap_or("no detail"),
+            body["code"].as_str().unwrap_or("?")
+        );
     }
     Ok(body)
 }

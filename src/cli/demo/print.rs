@@ -59,7 +59,8 @@ pub(super) fn confusion(job: &Finished) -> String {
     };
     let heads: String = classes.iter().map(|c| format!(" {c:>width$}")).collect();
     let block = heads.chars().count();
-    let mut out = format!("{:width$}   {:<block$}   {}\n", "", " source only predicts", format_args!(" {} predicts", job.method));
+    let mut out =
+        format!("{:width$}   {:<block$}   {}\n", "", " source only predicts", format_args!(" {} predicts", job.method));
     out.push_str(&format!("{:width$}   {heads}   {heads}\n", "truth"));
     for (i, class) in classes.iter().enumerate() {
         out.push_str(&format!(

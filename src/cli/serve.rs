@@ -1,0 +1,142 @@
+//! `adaptd serve`: puts the layers together, listens, and takes them apart again.
+
+use std::fs::{File, TryLockError};
+use std::future::Future;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use crate::api::{self, App};
+use crate::blobs::Blobs;
+use crate::config::Options;
+use crate::records::{Clock, SystemClock};
+use crate::service::{Collaborators, Service};
+use crate::store::{SqliteOptions, SqliteStore, Store};
+use crate::worker::{Executor, WorkerOptions, Workers};
+
+/// A service that runs in this process.
+pub struct RunningServer {
+    addr: SocketAddr,
+    store: Arc<dyn Store>,
+    workers: Workers,
+    grace: Duration,
+    /// Cancelled first: requests are refused, waits and streams end.
+    draining: CancellationToken,
+    /// Cancelled last: the listener closes.
+    closing: CancellationToken,
+    listening: JoinHandle<()>,
+    /// Held as long as anything in the folder is used.
+    lock: File,
+}
+
+/// Runs the service until it is interrupted.
+///
+/// # Errors
+/// As [`start`].
+pub(super) async fn run(options: &Options) -> anyhow::Result<()> {
+    let server = start(options).await?;
+    tracing::info!(addr = %server.addr(), "listening");
+    interrupted().await;
+    tracing::info!("stopping");
+    server.shutdown().await;
+    Ok(())
+}
+
+/// Waits for SIGTERM or Ctrl-C.
+pub async fn interrupted() {
+    use tokio::signal::unix::{SignalKind, signal};
+    let interrupt = tokio::signal::ctrl_c();
+    match signal(SignalKind::terminate()) {
+        Ok(mut terminate) => {
+            tokio::select! {
+                _ = terminate.recv() => {}
+                _ = interrupt => {}
+            }
+        }
+        Err(error) => {
+            tracing::warn!(%error, "SIGTERM cannot be heard");
+            let _ = interrupt.await;
+        }
+    }
+}
+
+/// Starts a service. It listens only once migrations and the rescue of jobs are done, so that its
+/// first answer is a ready one.
+///
+/// # Errors
+/// What cannot be opened.
+pub async fn start(options: &Options) -> anyhow::Result<RunningServer> {
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let folder = &options.data;
+    let lock = lock(folder)?;
+    let database = folder.join("adaptd.db");
+    let store = SqliteStore::open(&database, SqliteOptions::default()).await;
+    let store: Arc<dyn Store> = Arc::new(store.with_context(|| database.display().to_string())?);
+    let blobs = Blobs::open(&folder.join("blobs")).with_context(|| folder.display().to_string())?;
+
+    let executor = Executor::new(store.clone(), blobs.clone(), clock.clone(), options.job_memory_bytes);
+    let worker_options = WorkerOptions {
+        job_threads: options.job_threads,
+        crash_limit: options.crash_limit,
+        ..WorkerOptions::default()
+    };
+    let workers = Workers::start(store.clone(), Arc::new(executor), clock.clone(), worker_options);
+    let workers = workers.await.context("jobs cannot be rescued")?;
+
+    let (draining, closing) = (CancellationToken::new(), CancellationToken::new());
+    let scratch = folder.join("incoming");
+    let parts = Collaborators { store: store.clone(), blobs, clock, scratch, stopping: draining.clone() };
+    let service = Service::new(parts, options.service_limits()).with_context(|| folder.display().to_string())?;
+    let router = api::router(App { service: Arc::new(service), limits: options.http_limits() });
+
+    let listener = TcpListener::bind(options.listen).await;
+    let listener = listener.with_context(|| format!("cannot listen on {}", options.listen))?;
+    let addr = listener.local_addr()?;
+    let listening = spawn(api::listen::serve(listener, router, closing.clone()));
+    Ok(RunningServer { addr, store, workers, grace: options.grace(), draining, closing, listening, lock })
+}
+
+impl RunningServer {
+    /// Where it listens.
+    pub fn addr(&self) -> SocketAddr {
+        self.addr
+    }
+
+    /// Refuses requests, gives running jobs back without consuming their attempts, closes.
+    pub async fn shutdown(self) {
+        self.draining.cancel();
+        self.workers.shutdown(self.grace).await;
+        self.closing.cancel();
+        if let Err(error) = self.listening.await {
+            tracing::error!(%error, "the listener ended badly");
+        }
+        self.store.close().await;
+        drop(self.lock);
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "RunningServer owns this task and awaits it at shutdown")]
+fn spawn(future: impl Future<Output = ()> + Send + 'static) -> JoinHandle<()> {
+    tokio::spawn(future)
+}
+
+/// Makes the folder and takes its lock, which the system gives back however the process ends.
+fn lock(folder: &Path) -> anyhow::Result<File> {
+    let shown = format!("--data {}", folder.display());
+    std::fs::create_dir_all(folder).with_context(|| shown.clone())?;
+    let file = File::options().create(true).truncate(false).write(true).open(folder.join("lock"));
+    let file = file.with_context(|| shown.clone())?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => {
+            bail!("{shown}: another adaptd uses this folder; stop it, or take another folder")
+        }
+        Err(TryLockError::Error(e)) => Err(e).with_context(|| format!("{shown}: cannot be locked")),
+    }
+}
