@@ -19,11 +19,11 @@ use rand_chacha::ChaCha8Rng;
 use serde_json::{Value, json};
 
 fn reference() -> Value {
-    serde_json::from_str(include_str!("reference/methods.json")).unwrap()
+    serde_json::from_str(include_str!("reference/methods.json")).expect("the committed file is JSON")
 }
 
 fn matrix(value: &Value) -> Array2<f64> {
-    let rows: Vec<Vec<f64>> = serde_json::from_value(value.clone()).unwrap();
+    let rows: Vec<Vec<f64>> = serde_json::from_value(value.clone()).expect("rows of numbers");
     Array2::from_shape_fn((rows.len(), rows[0].len()), |(i, j)| rows[i][j])
 }
 
@@ -36,7 +36,8 @@ fn problem(reference: &Value) -> Problem {
 }
 
 fn adapt<A: Adapter>(problem: &Problem, params: Value) -> Adaptation {
-    A::adapt(problem, &Checked::new(&params).unwrap(), &mut Ctx::new(0, &Silent)).unwrap()
+    let params = Checked::new(&params).expect("parameters are in range");
+    A::adapt(problem, &params, &mut Ctx::new(0, &Silent)).expect("the method fits")
 }
 
 #[track_caller]
