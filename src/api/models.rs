@@ -1,7 +1,5 @@
 //! `/v1/models`: what jobs have made, and predictions.
 
-use std::fmt::Write as _;
-
 use adaptation::learners::{Prediction, Scores};
 use axum::Json;
 use axum::extract::{Request, State};
@@ -9,7 +7,7 @@ use axum::http::{HeaderMap, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use serde::ser::{SerializeMap, SerializeSeq};
 use serde::{Serialize, Serializer};
-use serde_json::{Value, json};
+use serde_json::Value;
 use utoipa::ToSchema;
 
 use super::App;
@@ -259,27 +257,21 @@ fn scores_name(kind: Scores) -> &'static str {
 /// `label` and a column for each class, or `value`.
 fn csv(answer: &Answer) -> Result<Response, ServiceError> {
     let mut writer = csv::Writer::from_writer(Vec::new());
-    let mut record: Vec<String> = Vec::new();
+    let mut write = |record: &[String]| writer.write_record(record).map_err(ServiceError::internal);
     match &answer.prediction {
-        Prediction::Classes { kind, .. } => {
+        Prediction::Classes { codes, scores, kind } => {
             let prefix = if *kind == Scores::Probability { "probability" } else { "score" };
-            record.push("label".into());
-            record.extend(answer.classes.iter().map(|c| format!("{prefix}_{c}")));
-        }
-        Prediction::Values(_) => record.push("value".into()),
-    }
-    writer.write_record(&record).map_err(ServiceError::internal)?;
-    for i in 0..answer.prediction.len() {
-        record.iter_mut().for_each(String::clear);
-        match &answer.prediction {
-            Prediction::Classes { codes, scores, .. } => {
-                record[0].push_str(&answer.classes[codes[i]]);
-                // Writing to a String cannot fail.
-                scores.row(i).iter().zip(&mut record[1..]).for_each(|(s, cell)| drop(write!(cell, "{s}")));
+            let header = answer.classes.iter().map(|c| format!("{prefix}_{c}"));
+            write(&[String::from("label")].into_iter().chain(header).collect::<Vec<_>>())?;
+            for (&code, row) in codes.iter().zip(scores.rows()) {
+                let label = [answer.classes[code].clone()];
+                write(&label.into_iter().chain(row.iter().map(f64::to_string)).collect::<Vec<_>>())?;
             }
-            Prediction::Values(values) => drop(write!(record[0], "{}", values[i])),
         }
-        writer.write_record(&record).map_err(ServiceError::internal)?;
+        Prediction::Values(values) => {
+            write(&["value".to_owned()])?;
+            values.iter().try_for_each(|v| write(&[v.to_string()]))?;
+        }
     }
     let bytes = writer.into_inner().map_err(ServiceError::internal)?;
     Ok(([(header::CONTENT_TYPE, CSV)], bytes).into_response())

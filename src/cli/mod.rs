@@ -1,6 +1,7 @@
 //! The command line: one file a command.
 
 mod demo;
+mod health;
 mod methods;
 mod openapi;
 pub mod serve;
@@ -52,6 +53,8 @@ enum Command {
         #[command(flatten)]
         given: Box<Given>,
     },
+    /// Ask a running service whether it is ready, for container health checks
+    Health(health::Arguments),
     /// Print the OpenAPI document
     Openapi,
     /// List methods and learners
@@ -69,9 +72,12 @@ pub fn run(cli: Cli) -> anyhow::Result<()> {
             block_on(serve::run(&options))
         }
         Command::Demo { arguments, given } => {
-            let options = settle(&given)?;
+            // The demo's own words are what there is to read.
+            let quiet = given.log.clone().unwrap_or_else(|| "warn".into());
+            let options = settle(&Given { log: Some(quiet), ..*given })?;
             block_on(demo::run(&options, arguments))
         }
+        Command::Health(arguments) => health::run(&arguments),
         Command::Openapi => openapi::run(),
         Command::Methods(arguments) => methods::run(&arguments),
     }

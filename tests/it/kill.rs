@@ -36,7 +36,7 @@ fn client(number: u64, port: u16, promises: &Mutex<Promises>, stop: &AtomicBool)
         let key = format!("client-{number}-{n}");
         // Some jobs end at once, some run for as long as a process lives here.
         let evaluation =
-            if rng.random_bool(0.3) { json!({"kind": "leave_one_out"}) } else { json!({"kind": "target_labels"}) };
+            if rng.random_bool(0.1) { json!({"kind": "leave_one_out"}) } else { json!({"kind": "target_labels"}) };
         let spec = json!({
             "kind": "adapt", "sources": ["adelie"], "target": "gentoo", "evaluation": evaluation,
             "method": {"id": if rng.random_bool(0.5) { "coral" } else { "transfer_component_analysis" }},

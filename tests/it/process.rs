@@ -104,21 +104,6 @@ impl Http {
         }
         read(request.send_json(body))
     }
-
-    /// Every item of a list, page by page.
-    pub fn list(&self, path: &str) -> Vec<Value> {
-        let mut items = Vec::new();
-        let mut next = format!("{path}?limit=200");
-        loop {
-            let (status, page) = self.get(&next).expect("an answer");
-            assert_eq!(status, 200, "{page}");
-            items.extend(page["data"].as_array().expect("a list").iter().cloned());
-            match page["next_cursor"].as_str() {
-                Some(cursor) => next = format!("{path}?limit=200&cursor={cursor}"),
-                None => return items,
-            }
-        }
-    }
 }
 
 fn read(response: Result<ureq::http::Response<ureq::Body>, ureq::Error>) -> Option<(u16, Value)> {

@@ -1,0 +1,157 @@
+//! What holds for every endpoint.
+
+use serde_json::json;
+
+use crate::support::TestApp;
+
+#[test]
+fn a_service_that_listens_is_ready() {
+    let app = TestApp::start();
+    assert_eq!(app.get("/readyz").json()["status"], "ready");
+    assert_eq!(app.get("/livez").json()["status"], "live");
+}
+
+#[test]
+fn what_is_not_there_is_a_problem_with_an_id() {
+    let app = TestApp::start();
+    app.get("/v1/nothing").problem(404, "route_not_found");
+    let wrong = app.send("DELETE", "/v1/domains", &[], b"");
+    wrong.problem(405, "method_not_allowed");
+    assert!(wrong.header("allow").contains("POST"), "{:?}", wrong.headers);
+    app.get("/v1/domains/none").problem(404, "domain_not_found");
+    app.get("/v1/domains/none/versions/x").problem(422, "invalid_parameter");
+    app.get("/v1/jobs/job_none").problem(404, "job_not_found");
+    app.get("/v1/jobs/job_0197f1c2-7a30-7cc0-8000-0123456789ab/metrics").problem(404, "job_not_found");
+    app.get("/v1/models/none@2").problem(404, "model_not_found");
+    app.get("/v1/methods/none").problem(404, "method_not_found");
+    app.get("/v1/learners/none").problem(404, "learner_not_found");
+}
+
+#[test]
+fn a_request_keeps_its_own_id_if_that_is_fit_for_a_log() {
+    let app = TestApp::start();
+    assert_eq!(app.get_with("/livez", "x-request-id", "mine-1.2_3").header("x-request-id"), "mine-1.2_3");
+    let made = app.get_with("/livez", "x-request-id", "a b\"c");
+    assert!(made.header("x-request-id").starts_with("req_"), "{:?}", made.headers);
+}
+
+#[test]
+fn queries_are_read_strictly() {
+    let app = TestApp::start();
+    let problem = app.get("/v1/domains?limmit=3").problem(422, "unknown_field");
+    assert!(problem["detail"].as_str().is_some_and(|d| d.contains("limmit")), "{problem}");
+    for bad in ["limit=0", "limit=201", "limit=x", "limit=-1"] {
+        app.get(&format!("/v1/jobs?{bad}")).problem(422, "invalid_parameter");
+    }
+    app.get("/v1/jobs?state=lost").problem(422, "invalid_parameter");
+    for bad in ["zz", "00", "6a6f62733a6e6f6e65"] {
+        app.get(&format!("/v1/jobs?cursor={bad}")).problem(400, "invalid_cursor");
+    }
+}
+
+#[test]
+fn lists_go_on_from_page_to_page() {
+    let app = TestApp::start();
+    for name in ["c", "a", "b"] {
+        assert_eq!(app.put(&format!("/v1/domains/{name}"), b"x\n1\n2\n").status, 201);
+    }
+    let first = app.get("/v1/domains?limit=2");
+    let names = |v: &serde_json::Value| v["data"].as_array().map(|a| a.iter().map(|d| d["name"].clone()).collect());
+    assert_eq!(names(&first.json()), Some(vec![json!("a"), json!("b")]));
+    let cursor = first.json()["next_cursor"].as_str().expect("another page").to_owned();
+    assert_eq!(first.header("link"), format!("</v1/domains?limit=2&cursor={cursor}>; rel=\"next\""));
+    let second = app.get(&format!("/v1/domains?limit=2&cursor={cursor}"));
+    assert_eq!((names(&second.json()), second.json()["next_cursor"].clone()), (Some(vec![json!("c")]), json!(null)));
+    assert_eq!(second.header("link"), "");
+    app.get(&format!("/v1/models?cursor={cursor}")).problem(400, "invalid_cursor");
+}
+
+#[test]
+fn what_did_not_change_is_not_sent_again() {
+    let app = TestApp::start();
+    app.put("/v1/domains/a", b"x\n1\n2\n");
+    let etag = app.get("/v1/domains/a").header("etag").to_owned();
+    assert_eq!(etag, "\"1\"");
+    let again = app.get_with("/v1/domains/a", "if-none-match", &etag);
+    assert_eq!((again.status, again.text.as_str()), (304, ""));
+    app.put("/v1/domains/a", b"x\n1\n3\n");
+    assert_eq!(app.get_with("/v1/domains/a", "if-none-match", &etag).status, 200);
+}
+
+#[test]
+fn the_committed_document_is_the_served_one() {
+    let committed = include_str!("../../../openapi.yaml");
+    let current = adaptd::api::document_yaml().expect("a document");
+    assert!(committed == current, "openapi.yaml is stale: cargo run --release -- openapi > openapi.yaml");
+    let app = TestApp::start();
+    assert_eq!(app.get("/openapi.yaml").text, current);
+    let document = app.get("/openapi.json").json();
+    assert_eq!(document["openapi"].as_str().map(|v| &v[..3]), Some("3.1"));
+    assert!(document["info"]["license"]["name"].is_string());
+}
+
+#[test]
+fn every_reference_of_the_document_leads_somewhere() {
+    let app = TestApp::start();
+    let document = app.get("/openapi.json").json();
+    let text = document.to_string();
+    let mut n = 0;
+    for part in text.split("\"$ref\":\"#").skip(1) {
+        let pointer = &part[..part.find('"').expect("an end")];
+        assert!(document.pointer(pointer).is_some(), "{pointer}");
+        n += 1;
+    }
+    assert!(n > 30, "{n} references");
+    let ids = adaptation::methods::METHODS.iter().map(|m| m.card().id);
+    for id in ids.chain(adaptation::learners::LEARNERS.iter().map(|l| l.card().id)) {
+        assert!(text.contains(&format!("\"const\":\"{id}\"")), "{id}");
+    }
+}
+
+#[test]
+fn the_pages_work_without_a_network() {
+    let app = TestApp::start();
+    assert!(app.get("/").text.contains("/docs/"));
+    let page = app.get("/docs/").text;
+    assert!(page.contains("swagger"), "{page}");
+    for line in page.lines().filter(|l| l.contains("src=") || l.contains("href=")) {
+        assert!(!line.contains("http"), "{line}");
+    }
+    let errors = app.get("/docs/errors").text;
+    assert!(errors.contains("id=unknown_field") && errors.contains("id=job.worker_lost"));
+}
+
+#[test]
+fn catalogs_say_what_forms_need() {
+    let app = TestApp::start();
+    let methods = app.get("/v1/methods").json();
+    let methods = methods["data"].as_array().expect("methods");
+    assert_eq!(methods.len(), adaptation::methods::METHODS.len());
+    for method in methods {
+        assert!(method["schema"]["type"] == "object" && method["summary"].is_string(), "{method}");
+    }
+    let tca = app.get("/v1/methods/transfer_component_analysis").json();
+    assert!(tca["schema"]["properties"]["n_components"].is_object(), "{tca}");
+    assert!(tca["defaults"]["n_components"].is_number(), "{tca}");
+    assert_eq!(app.get("/v1/learners/logistic").json()["id"], "logistic");
+}
+
+#[test]
+fn a_body_that_does_not_come_is_given_up() {
+    let app = TestApp::with(|o| o.body_idle_s = 1);
+    let answer =
+        app.raw("PUT /v1/domains/a HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: 100\r\n\r\nx\n1\n");
+    assert!(answer.starts_with("HTTP/1.1 408") && answer.contains("request_timeout"), "{answer}");
+    assert_eq!(app.get("/v1/domains/a").status, 404);
+    let left = std::fs::read_dir(app.folder().join("incoming")).expect("a folder").count();
+    assert_eq!(left, 0, "bodies that broke off are removed");
+}
+
+#[test]
+fn two_processes_never_share_a_folder() {
+    let app = TestApp::start();
+    let options = adaptd::config::Options { data: app.folder().to_owned(), ..Default::default() };
+    let runtime = tokio::runtime::Runtime::new().expect("threads");
+    let refused = runtime.block_on(adaptd::cli::serve::start(&options)).err().expect("refused");
+    assert!(refused.to_string().contains("another adaptd"), "{refused}");
+}
