@@ -106,6 +106,11 @@ impl AttemptHandle {
         self.0.deadline.is_some_and(|deadline| self.0.clock.now() >= deadline)
     }
 
+    pub(super) fn has_news(&self) -> bool {
+        let reports = self.reports();
+        reports.progress_changed || reports.phase_changed || !reports.metrics.is_empty()
+    }
+
     /// Takes what was reported since the last call.
     pub(super) fn news(&self) -> News {
         let mut reports = self.reports();

@@ -12,7 +12,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval_at};
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument as _;
 
-use super::attempt::{AttemptHandle, panicked};
+use super::attempt::{AttemptHandle, News, panicked};
 use super::errors::{self, CANCELLED, DEADLINE_EXCEEDED, backoff, job_error};
 use super::threads::Slot;
 use super::{Runner, WorkerOptions};
@@ -34,7 +34,7 @@ pub(super) struct House {
 
 /// Why the supervisor stopped watching.
 enum End {
-    Finished(Result<Completion, JobError>),
+    Finished(Box<Result<Completion, JobError>>),
     Cancelled,
     PastDeadline,
     LeaseLost,
@@ -75,8 +75,10 @@ impl Supervisor {
         // The runner is told before the record is written: from here on it can only lose time.
         self.handle.stop();
         match end {
-            End::Finished(Ok(completion)) => self.complete(completion).await,
-            End::Finished(Err(error)) => self.fail(error).await,
+            End::Finished(outcome) => match *outcome {
+                Ok(completion) => self.complete(completion).await,
+                Err(error) => self.fail(error).await,
+            },
             End::Cancelled => self.fail(job_error(CANCELLED, "cancelled as asked")).await,
             End::PastDeadline => self.fail(job_error(DEADLINE_EXCEEDED, "the deadline passed while the job ran")).await,
             End::Shutdown => self.committed(|| self.house.store.release(self.lease, self.house.clock.now())).await,
@@ -99,7 +101,7 @@ impl Supervisor {
             let end = tokio::select! {
                 // In this order, so that what is finished is not thrown away.
                 biased;
-                outcome = &mut run => Some(End::Finished(self.finished(outcome).await)),
+                outcome = &mut run => Some(End::Finished(Box::new(self.finished(outcome).await))),
                 () = shutdown.cancelled() => Some(End::Shutdown),
                 () = self.change(&mut changes) => self.asked().await,
                 _ = beats.tick() => self.beat().await,
@@ -115,7 +117,10 @@ impl Supervisor {
         &self,
         outcome: Result<Result<Completion, JobError>, Box<dyn Any + Send>>,
     ) -> Result<Completion, JobError> {
-        self.tell().await;
+        // Whether it was asked to end meanwhile is found again when the end is committed.
+        if self.handle.has_news() {
+            self.beat().await;
+        }
         outcome.unwrap_or_else(|panic| Err(panicked(&*panic)))
     }
 
@@ -147,11 +152,10 @@ impl Supervisor {
             return Some(End::PastDeadline);
         }
         let now = self.house.clock.now();
-        let news = self.handle.news();
-        let until = now.plus(self.house.options.lease);
-        let beat = self.house.store.heartbeat(self.lease, news.progress, now, until).await;
-        self.append(news.events).await;
-        match beat {
+        let News { progress, events } = self.handle.news();
+        let beat = self.house.store.heartbeat(self.lease, progress, now, now.plus(self.house.options.lease));
+        // Together, so that they share a commit; they are queued in this order.
+        match futures::future::join(beat, self.append(events)).await.0 {
             Ok(Some(intent)) => intent.cancel.then_some(End::Cancelled),
             Ok(None) => Some(End::LeaseLost),
             Err(e) => {
@@ -162,17 +166,13 @@ impl Supervisor {
         }
     }
 
-    /// Writes what was reported since the last heartbeat.
-    async fn tell(&self) {
-        let events = self.handle.news().events;
-        self.append(events).await;
-    }
-
     async fn append(&self, events: Vec<(&'static str, serde_json::Value)>) {
-        for (event, data) in events {
-            let stored = self.house.store.append_event(self.lease, event, data, self.house.clock.now()).await;
+        let now = self.house.clock.now();
+        let appends =
+            events.into_iter().map(|(event, data)| self.house.store.append_event(self.lease, event, data, now));
+        for stored in futures::future::join_all(appends).await {
             if let Err(e) = stored {
-                tracing::warn!(error = %e, event, "an event was not stored");
+                tracing::warn!(error = %e, "an event was not stored");
             }
         }
     }

@@ -10,7 +10,10 @@ use rayon::{ThreadPool, ThreadPoolBuildError, ThreadPoolBuilder};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// How much the compute threads give way to the threads that answer requests.
+#[cfg(target_os = "linux")]
 const NICE: i32 = 10;
+#[cfg(target_os = "linux")]
+const LOWEST: i32 = 19;
 
 /// Places for attempts.
 #[derive(Clone)]
@@ -77,7 +80,11 @@ impl Drop for BusySlot {
 /// call would slow the whole process. Where it is refused, the jobs run as fast as everything else.
 fn give_way() {
     #[cfg(target_os = "linux")]
-    if let Err(e) = rustix::process::setpriority_process(None, NICE) {
-        tracing::debug!(error = %e, "the priority of a compute thread is not lowered");
+    {
+        use rustix::process::{getpriority_process, setpriority_process};
+        let lowered = getpriority_process(None).and_then(|now| setpriority_process(None, (now + NICE).min(LOWEST)));
+        if let Err(e) = lowered {
+            tracing::debug!(error = %e, "the priority of a compute thread is not lowered");
+        }
     }
 }

@@ -296,7 +296,9 @@ fn every_path_that_the_architecture_page_names_exists() {
         .split('`')
         .skip(1)
         .step_by(2)
-        .filter(|w| (w.contains('/') || w.ends_with(".rs") || w.ends_with(".toml")) && !w.contains([' ', '*', '{', ':', '<']))
+        .filter(|w| {
+            (w.contains('/') || w.ends_with(".rs") || w.ends_with(".toml")) && !w.contains([' ', '*', '{', ':', '<'])
+        })
         .filter(|w| !w.starts_with('/'))
         .collect();
     assert!(named.len() > 20, "the page names its rooms");

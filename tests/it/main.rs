@@ -1,6 +1,12 @@
 //! The integration tests of the service, in one binary.
 
+#![expect(clippy::unwrap_used, reason = "a test that meets what it does not expect has failed")]
+
 mod api;
+mod architecture;
+mod kill;
+mod process;
+mod readme;
 mod store;
 mod support;
 mod worker;

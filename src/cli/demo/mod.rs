@@ -27,25 +27,23 @@ struct Example {
 struct Pair {
     source: Example,
     target: Example,
+    /// Roles, as they stand in the query of an upload.
+    roles: &'static str,
     methods: &'static [&'static str],
 }
 
 const PENGUINS: Pair = Pair {
     source: Example { name: "adelie", csv: include_bytes!("../../../examples/data/penguins/adelie.csv") },
     target: Example { name: "gentoo", csv: include_bytes!("../../../examples/data/penguins/gentoo.csv") },
-    methods: &[
-        "source_only",
-        "moment_matching",
-        "coral",
-        "subspace_alignment",
-        "transfer_component_analysis",
-        "kernel_mean_matching",
-    ],
+    roles: "label=label",
+    methods: &["source_only", "moment_matching", "coral", "subspace_alignment", "transfer_component_analysis"],
 };
 
 const HEART: Pair = Pair {
     source: Example { name: "long_beach_va", csv: include_bytes!("../../../examples/data/heart/long_beach_va.csv") },
     target: Example { name: "hungarian", csv: include_bytes!("../../../examples/data/heart/hungarian.csv") },
+    // Outside Cleveland these were mostly not measured.
+    roles: "label=label&ignore=chol,slope,ca,thal",
     methods: &["source_only", "moment_matching", "coral"],
 };
 
@@ -133,7 +131,7 @@ fn heart(client: &Client) -> anyhow::Result<()> {
 /// Uploads a pair and runs all its methods at once, each with a bar.
 fn adapt(client: &Client, pair: &Pair) -> anyhow::Result<Vec<Finished>> {
     for domain in [&pair.source, &pair.target] {
-        client.put(&format!("/v1/domains/{}?label=label", domain.name), domain.csv)?;
+        client.put(&format!("/v1/domains/{}?{}", domain.name, pair.roles), domain.csv)?;
     }
     let bars = MultiProgress::new();
     let mut jobs = Vec::new();

@@ -30,7 +30,7 @@ use writer::{Tx, Writer};
 
 static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!("migrations/sqlite");
 
-/// How long a connection waits for a lock that a backup or a shell may hold.
+/// How long a connection waits for a lock that a backup or a shell may hold, and a reader for a connection.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// What may be chosen about the database.
@@ -38,12 +38,14 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 pub struct SqliteOptions {
     /// Connections that read.
     pub readers: u32,
+    /// Pages of 4 KiB that the file may grow to; `None` is what the disk holds.
+    pub max_pages: Option<u32>,
 }
 
 impl Default for SqliteOptions {
     /// Four readers: reads are short, and a service of this kind has few clients at a time.
     fn default() -> Self {
-        Self { readers: 4 }
+        Self { readers: 4, max_pages: None }
     }
 }
 
@@ -54,7 +56,8 @@ pub struct SqliteStore {
 }
 
 impl SqliteStore {
-    /// Opens or creates the database at `path`, takes its lock file and runs the migrations.
+    /// Opens or creates the database at `path`, takes its lock file and runs the migrations. The lock is
+    /// held until [`Store::close`] returns; a store that is only dropped gives it back a little later.
     ///
     /// # Errors
     /// [`StoreError::Unavailable`] where another process has the lock, the folder cannot be written or a
@@ -66,15 +69,19 @@ impl SqliteStore {
             .foreign_keys(true)
             .busy_timeout(BUSY_TIMEOUT)
             .disable_statement_logging();
-        let writes = connect
+        let mut writes = connect
             .clone()
             .create_if_missing(true)
             .journal_mode(SqliteJournalMode::Wal)
             .synchronous(SqliteSynchronous::Full);
+        if let Some(pages) = options.max_pages {
+            writes = writes.pragma("max_page_count", pages.to_string());
+        }
         let mut connection = writes.connect().await?;
         MIGRATIONS.run(&mut connection).await.map_err(|e| StoreError::Unavailable(e.to_string()))?;
         let readers = SqlitePoolOptions::new()
             .max_connections(options.readers.max(1))
+            .acquire_timeout(BUSY_TIMEOUT)
             .connect_with(connect.read_only(true))
             .await?;
         Ok(Self { writer: Writer::start(connection, lock)?, readers })

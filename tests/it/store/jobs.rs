@@ -112,6 +112,7 @@ fn a_unique_key_holds_until_its_job_ends() {
         let create = async |new| db.store.create_job(new, None, LIMITS).await.unwrap();
         let first = db.create(unique()).await;
         assert_eq!(create(unique()).await, Creation::Duplicate(first.id));
+        db.clock.advance(Duration::from_millis(1));
         let other_kind = NewJob { kind: JobKind::FineTune, ..unique() };
         assert!(matches!(create(other_kind).await, Creation::Created(_)));
         let claimed = db.claim().await.unwrap();

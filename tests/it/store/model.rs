@@ -20,6 +20,7 @@ struct Known {
     cancel_accepted: bool,
     ended: Option<JobState>,
     claims: i64,
+    rescues: i64,
 }
 
 struct World<'a> {
@@ -50,6 +51,12 @@ impl World<'_> {
     async fn step(&self, rng: &mut ChaCha8Rng) {
         let (store, now) = (&self.db.store, self.db.now());
         let held = Self::any(rng, &self.leases.lock().unwrap());
+        if rng.random_ratio(1, 100) {
+            for (id, state) in store.rescue_all(now, 3).await.unwrap() {
+                self.update(id, |known| known.rescues += 1);
+                self.ended(id, state);
+            }
+        }
         match rng.random_range(0..12) {
             0..3 => {
                 let Creation::Created(job) = store.create_job(self.db.new_job(), None, LIMITS).await.unwrap() else {
@@ -66,15 +73,7 @@ impl World<'_> {
             6 => {
                 let ids: Vec<JobId> = self.jobs.lock().unwrap().keys().copied().collect();
                 if let Some(id) = Self::any(rng, &ids) {
-                    if let Cancellation::Accepted(job) = store.cancel_job(&tenant(), id, now).await.unwrap() {
-                        let first = !std::mem::replace(
-                            &mut self.jobs.lock().unwrap().get_mut(&id).unwrap().cancel_accepted,
-                            true,
-                        );
-                        if first {
-                            self.ended(id, job.state);
-                        }
-                    }
+                    self.cancel(id).await;
                 }
             }
             n => {
@@ -84,6 +83,17 @@ impl World<'_> {
             }
         }
         self.db.clock.advance(Duration::from_millis(rng.next_u64() % 3));
+    }
+
+    async fn cancel(&self, id: JobId) {
+        let answer = self.db.store.cancel_job(&tenant(), id, self.db.now()).await.unwrap();
+        if let Cancellation::Accepted(job) = answer {
+            let mut asked_before = false;
+            self.update(id, |known| asked_before = std::mem::replace(&mut known.cancel_accepted, true));
+            if !asked_before {
+                self.ended(id, job.state);
+            }
+        }
     }
 
     async fn end(&self, lease: Lease, how: i32, rng: &mut ChaCha8Rng) {
@@ -117,7 +127,7 @@ impl World<'_> {
                 assert!(!job.state.is_terminal(), "{id}: {known:?} but {:?}", job.state);
             }
             assert!(!known.cancel_accepted || job.state != JobState::Succeeded, "{id}: {known:?}");
-            assert_eq!(job.lease_token, known.claims, "each claim and nothing else moves the fence");
+            assert_eq!(job.lease_token, known.claims + known.rescues, "only claims and rescues move the fence");
             let told = self.db.told(*id).await;
             assert_eq!(told.last().map(String::as_str), Some(job.state.as_str()));
             assert_eq!(told.iter().filter(|s| *s == "running").count() as i64, known.claims);

@@ -1,6 +1,7 @@
 //! What SQLite adds: the schema refuses illegal rows, one write's failure is its own, tenants share the
 //! workers, one process at a time.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use adaptd::records::{NewJob, TenantId};
@@ -184,5 +185,35 @@ fn a_file_that_is_no_database_is_refused() {
         let path = folder.path().join("adaptd.db");
         std::fs::write(&path, vec![b'x'; 8192]).unwrap();
         assert!(matches!(SqliteStore::open(&path, SqliteOptions::default()).await, Err(StoreError::Corrupt(_))));
+    });
+}
+
+#[test]
+fn a_full_disk_refuses_what_is_new_and_loses_nothing() {
+    run(|| async {
+        let mut db = sqlite().await;
+        db.store.close().await;
+        let small = SqliteOptions { max_pages: Some(120), ..SqliteOptions::default() };
+        let path = db.folder.path().join("adaptd.db");
+        db.store = Arc::new(SqliteStore::open(&path, small).await.unwrap());
+        let large = json!({"text": "x".repeat(50_000)});
+        let mut accepted = Vec::new();
+        let refusal = loop {
+            let new = NewJob { spec: large.clone(), ..db.new_job() };
+            match db.store.create_job(new, None, LIMITS).await {
+                Ok(Creation::Created(job)) => accepted.push(job),
+                other => break other,
+            }
+        };
+        assert_eq!(refusal, Err(StoreError::Full));
+        assert!(!accepted.is_empty());
+        // Reading goes on, and so does writing after there is room again.
+        db.store.close().await;
+        db.store = super::fixtures::reopen(&db.folder).await;
+        for job in &accepted {
+            assert_eq!(&db.job(job.id).await, job);
+        }
+        assert_eq!(db.store.queue_depth().await.unwrap().queued, accepted.len() as i64);
+        db.create(db.new_job()).await;
     });
 }

@@ -96,7 +96,7 @@ fn draw(shift: Shift, target: bool, (n, d): (usize, usize), rng: &mut ChaCha8Rng
         let code = match shift {
             Shift::Covariate => {
                 // y = [x₁ > x₀²]: the best line falls on the left and rises on the right.
-                row[0] = if target { 1.2 + 0.6 * row[0] } else { 1.3 * row[0] };
+                row[0] = if target { 1.1 + 0.7 * row[0] } else { 1.3 * row[0] };
                 row[1] = row[0] * row[0] + 1.5 * row[1];
                 usize::from(row[1] > row[0] * row[0])
             }
@@ -112,7 +112,7 @@ fn draw(shift: Shift, target: bool, (n, d): (usize, usize), rng: &mut ChaCha8Rng
             Shift::Subspace => {
                 let code = i % 2;
                 let sign = 2.0 * code as f64 - 1.0;
-                row[0] = 2.0 * sign + row[0];
+                row[0] += 2.0 * sign;
                 row[1] *= 1.5;
                 row.iter_mut().skip(2).for_each(|v| *v *= 0.1);
                 row[2] += if target { -0.6 * sign } else { 0.6 * sign };

@@ -7,6 +7,8 @@ mod problem;
 mod run;
 mod scoring;
 mod spec;
+#[cfg(test)]
+mod tests;
 
 pub use model::{FittedModel, InputColumn, Manifest, Signature};
 pub use outcome::{Confusion, Distances, Memory, Metrics, Mmd2, Scores};

@@ -1,25 +1,19 @@
 //! What linear learners share: checked training rows, the model on its way to and from a file, its
-//! predictions, and the descent on a regularised mean loss. It is no learner of its own.
+//! predictions and the descent that fits it. It is no learner of its own.
 
-use std::ops::ControlFlow;
+use ndarray::{Array1, Array2, ArrayView1, Axis};
 
-use ndarray::{Array1, Array2, ArrayView1, Axis, s};
+mod descent;
+
+pub(super) use descent::Objective;
 
 use super::contract::{LinearModel, Prediction, Predictor, Scores, Start, Targets, Training};
-use crate::context::{Ctx, FitError};
-use crate::linalg::{Matrix, Options, matmul_nt, minimise};
+use crate::context::FitError;
+use crate::linalg::Matrix;
 use crate::parts::{LoadError, Parts};
 
 /// The intercept of a class that no training row belongs to: below every score, yet finite.
 pub(super) const ABSENT: f64 = -1e9;
-/// Iterations without a better validation loss after which an early-stopped fit ends.
-const PATIENCE: usize = 20;
-/// Of the gradient of the mean loss, in units in which columns have unit curvature.
-const GRADIENT_TOLERANCE: f64 = 1e-9;
-const MAX_ITERATIONS: usize = 3000;
-/// A gradient that has shrunk by this much is accepted where the iterations ran out.
-const ACCEPTED_SHRINKAGE: f64 = 1e-3;
-
 /// What the outputs of a linear model mean.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Output {
@@ -217,131 +211,4 @@ pub(super) fn start_model<'a>(
 
 pub(super) fn wrong_task(learner: &str, task: &str) -> FitError {
     FitError::Invalid { pointer: "/learner/id".into(), detail: format!("{learner} does not do {task}") }
-}
-
-/// The value of a mean loss at outputs `(n, k)`, and its derivative by them `(n, k)`.
-pub(super) type Loss<'a> = dyn Fn(&Array2<f64>) -> (f64, Array2<f64>) + 'a;
-
-/// A mean loss of linear outputs with `l2/2 · ‖coef − centre‖²`; intercepts are free.
-pub(super) struct Objective<'a> {
-    pub x: &'a Matrix,
-    /// `(n,)`, sum one; the loss holds them too.
-    pub shares: &'a Array1<f64>,
-    pub loss: &'a Loss<'a>,
-    pub l2: f64,
-    /// Where the penalty is zero and, by its intercepts too, the descent begins.
-    pub centre: LinearModel,
-    pub begin: LinearModel,
-}
-
-impl Objective<'_> {
-    /// The minimum, or the iterate with the least `validation` loss where that is asked for.
-    ///
-    /// # Errors
-    /// [`FitError::NotConverged`], or where the context stops the fit.
-    pub(super) fn descend(
-        &self,
-        validation: Option<&dyn Fn(&LinearModel) -> f64>,
-        ctx: &mut Ctx,
-    ) -> Result<LinearModel, FitError> {
-        let scaling = Scaling::of(self.x, self.shares, self.l2);
-        let begin = scaling.pack(&self.begin);
-        let mut best = validation.map(|v| (v(&self.begin), self.begin.clone(), 0));
-        let options = Options { max_iterations: MAX_ITERATIONS, gradient_tolerance: GRADIENT_TOLERANCE };
-        let observer = ctx.observer();
-        let found = minimise(
-            |v| {
-                observer.check()?;
-                Ok(self.value_and_gradient(&scaling, v))
-            },
-            begin,
-            &options,
-            |iteration| {
-                ctx.step(iteration.number as u64, None)?;
-                let (Some(validation), Some(best)) = (validation, best.as_mut()) else {
-                    return Ok(ControlFlow::Continue(()));
-                };
-                let model = scaling.unpack(iteration.x, self.centre.intercept.len());
-                let loss = validation(&model);
-                if loss < best.0 {
-                    *best = (loss, model, iteration.number);
-                }
-                let waited = iteration.number - best.2;
-                Ok(if waited >= PATIENCE { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
-            },
-        )?;
-        if let Some((_, model, _)) = best {
-            return Ok(model);
-        }
-        // Also true where the gradient is NaN.
-        let far = !(found.gradient_norm <= ACCEPTED_SHRINKAGE * found.initial_gradient_norm.max(1.0));
-        if !found.converged() && far {
-            return Err(FitError::NotConverged(format!(
-                "the gradient is still {:.1e} after {} iterations",
-                found.gradient_norm, found.iterations
-            )));
-        }
-        Ok(scaling.unpack(&found.x, self.centre.intercept.len()))
-    }
-
-    fn value_and_gradient(&self, scaling: &Scaling, v: &Array1<f64>) -> (f64, Array1<f64>) {
-        let model = scaling.unpack(v, self.centre.intercept.len());
-        let (loss, by_output) = (self.loss)(&model.outputs(self.x));
-        let pulled = &model.coef - &self.centre.coef;
-        let by_intercept = by_output.sum_axis(Axis(0));
-        let mut by_coef = self.x.t_dot(by_output.view()).reversed_axes();
-        by_coef.scaled_add(self.l2, &pulled);
-        // The free intercept is that of centred columns.
-        let outer = matmul_nt(by_intercept.view().insert_axis(Axis(1)), scaling.mean.view().insert_axis(Axis(1)));
-        by_coef -= &outer;
-        by_coef /= &scaling.scale;
-        let value = loss + 0.5 * self.l2 * pulled.iter().map(|w| w * w).sum::<f64>();
-        (value, flatten(&by_coef, &by_intercept))
-    }
-}
-
-/// A change of variables in which columns are centred and of like curvature, so that the descent takes
-/// as many steps on raw columns as on scaled ones. The minimum stays the same.
-struct Scaling {
-    mean: Array1<f64>,
-    scale: Array1<f64>,
-}
-
-impl Scaling {
-    fn of(x: &Matrix, shares: &Array1<f64>, l2: f64) -> Scaling {
-        let mean = x.t_dot(shares.view().insert_axis(Axis(1))).column(0).to_owned();
-        let mut variance = Array1::zeros(mean.len());
-        match x {
-            Matrix::Dense(x) => {
-                for (row, share) in x.axis_iter(Axis(0)).zip(shares) {
-                    variance.zip_mut_with(&(&row - &mean), |v, c| *v += share * c * c);
-                }
-            }
-            Matrix::Sparse(x) => {
-                for (i, share) in shares.iter().enumerate() {
-                    x.row(i).for_each(|(j, v)| variance[j] += share * v * v);
-                }
-                variance.zip_mut_with(&mean, |v: &mut f64, m: &f64| *v = (*v - m * m).max(0.0));
-            }
-        }
-        let scale = variance.mapv(|v: f64| if v + l2 > 1e-200 { (v + l2).sqrt() } else { 1.0 });
-        Scaling { mean, scale }
-    }
-
-    fn pack(&self, model: &LinearModel) -> Array1<f64> {
-        flatten(&(&model.coef * &self.scale), &(&model.intercept + &model.coef.dot(&self.mean)))
-    }
-
-    fn unpack(&self, v: &Array1<f64>, n_outputs: usize) -> LinearModel {
-        let d = self.mean.len();
-        let scaled = v.slice(s![..n_outputs * d]).into_shape_with_order((n_outputs, d));
-        // A contiguous slice of that length always has the shape.
-        let coef = scaled.map_or_else(|_| Array2::zeros((n_outputs, d)), |w| &w / &self.scale);
-        let intercept = &v.slice(s![n_outputs * d..]) - &coef.dot(&self.mean);
-        LinearModel { coef, intercept }
-    }
-}
-
-fn flatten(coef: &Array2<f64>, intercept: &Array1<f64>) -> Array1<f64> {
-    coef.iter().chain(intercept).copied().collect()
 }

@@ -1,7 +1,8 @@
 //! Multinomial logistic regression.
 //!
 //! Minimises `Σᵢ wᵢ·(−log softmax(W xᵢ + b)[yᵢ]) / Σᵢ wᵢ + l2/2·‖W‖²` by L-BFGS; `b` is not penalised.
-//! scikit-learn's `C` is `1 / (n · l2)`. All classes have a row, two classes as well.
+//! scikit-learn's `C` is `1 / (n · l2)`. Every class has a row, with two classes as well: `l2` then acts on
+//! their difference with half its strength.
 //!
 //! A class that no training row belongs to has probability zero; with a start it keeps the start's row.
 //! With a start the descent begins there; a positive pull λ replaces the penalty by `λ/2·‖W − W₀‖²`,

@@ -101,7 +101,14 @@ fn solve(
 ) -> Result<LinearModel, FitError> {
     let shares = shares(training);
     match training.x {
-        Matrix::Dense(x) => closed_form(x, &shares, y, l2, centre, ctx),
+        Matrix::Dense(x) => {
+            let smaller = x.nrows().min(x.ncols());
+            ctx.reserve("ridge", 8 * (smaller * smaller + 2 * x.len()) as u64)?;
+            ctx.check()?;
+            let model = closed_form(x, &shares, y, l2, centre)?;
+            ctx.step(1, Some(1))?;
+            Ok(model)
+        }
         Matrix::Sparse(_) => {
             let loss = |f: &Array2<f64>| {
                 let residual = f - &y;
@@ -114,19 +121,14 @@ fn solve(
     }
 }
 
-#[expect(clippy::too_many_arguments, reason = "the pieces of one equation")]
 fn closed_form(
     x: &Array2<f64>,
     shares: &Array1<f64>,
     y: Array2<f64>,
     l2: f64,
     centre: LinearModel,
-    ctx: &mut Ctx,
 ) -> Result<LinearModel, FitError> {
     let (n, d) = x.dim();
-    let smaller = n.min(d) as u64;
-    ctx.reserve("ridge", 8 * (smaller * smaller + 2 * (n * d) as u64))?;
-    ctx.check()?;
     let (x_mean, y_mean) = (x.t().dot(shares), y.t().dot(shares));
     let roots = shares.mapv(f64::sqrt).insert_axis(Axis(1));
     // Rows scaled by the root of their weight: the problem becomes one of equal weights.
@@ -143,7 +145,6 @@ fn closed_form(
         let gram = matmul_nt(a.view(), a.view()) + &(Array2::<f64>::eye(n) * l2);
         matmul_tn(a.view(), solve_spd(gram.view(), b.view()).map_err(numerical)?.view())
     };
-    ctx.step(1, Some(1))?;
     let coef = centre.coef + delta.t();
     let intercept = y_mean - coef.dot(&x_mean);
     Ok(LinearModel { coef, intercept })

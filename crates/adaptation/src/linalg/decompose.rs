@@ -27,6 +27,9 @@ pub enum DecomposeError {
     NotFinite,
 }
 
+/// `(u, s, vt)` of [`thin_svd`].
+pub type Svd = (Array2<f64>, Array1<f64>, Array2<f64>);
+
 /// Below this size the whole spectrum costs less than finding a part of it safely.
 const PARTIAL_FROM: usize = 400;
 
@@ -73,11 +76,10 @@ pub fn top_symmetric_eigen(a: ArrayView2<f64>, k: usize) -> Result<(Array1<f64>,
     let k = k.min(n);
     finite(a)?;
     // The Krylov space holds at least twice as many vectors as are asked for, and is restarted.
-    if n >= PARTIAL_FROM && k > 0 && k <= n / 16 {
-        if let Some((values, mut vectors)) = partial_eigen(a, k) {
-            fix_signs(&mut vectors);
-            return Ok((values, vectors));
-        }
+    let partial = if n >= PARTIAL_FROM && k > 0 && k <= n / 16 { partial_eigen(a, k) } else { None };
+    if let Some((values, mut vectors)) = partial {
+        fix_signs(&mut vectors);
+        return Ok((values, vectors));
     }
     let (values, vectors) = symmetric_eigen(a)?;
     let values = values.slice(s![n - k..;-1]).to_owned();
@@ -89,7 +91,7 @@ pub fn top_symmetric_eigen(a: ArrayView2<f64>, k: usize) -> Result<(Array1<f64>,
 ///
 /// # Errors
 /// [`DecomposeError::NotFinite`] or [`DecomposeError::NotConverged`].
-pub fn thin_svd(x: ArrayView2<f64>) -> Result<(Array2<f64>, Array1<f64>, Array2<f64>), DecomposeError> {
+pub fn thin_svd(x: ArrayView2<f64>) -> Result<Svd, DecomposeError> {
     let (n, d) = x.dim();
     let r = n.min(d);
     finite(x)?;

@@ -1,13 +1,10 @@
-//! Kernel functions, evaluated in tiles so that no n × n matrix need exist, and the median rule for
-//! their bandwidth.
+//! Kernel functions, evaluated in tiles so that no n × n matrix need exist.
 
 use std::ops::Range;
 
 use faer::{Accum, Par};
 use faer_ext::IntoFaer;
 use ndarray::{Array1, Array2, ArrayView2, ArrayViewMut2, Axis, s};
-use rand::seq::index;
-use rand_chacha::ChaCha8Rng;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
@@ -17,8 +14,6 @@ use super::{Matrix, column_means};
 
 /// Rows and columns of one tile: 256² doubles are half a megabyte, which stays in the second cache.
 pub const TILE: usize = 256;
-/// The median rule looks at this many pooled rows at most: half a million pairs.
-pub const MEDIAN_ROWS: usize = 1000;
 /// The mean off-diagonal entry of a kernel that still tells rows apart.
 const INFORMATIVE: Range<f64> = 1e-3..0.999;
 
@@ -43,15 +38,6 @@ pub enum KernelError {
     Vanished { mean: f64 },
     #[error("the kernel is saturated: its mean off the diagonal is {mean:.6}, above 0.999; take a smaller bandwidth")]
     Saturated { mean: f64 },
-}
-
-/// The distance that a kernel's bandwidth is measured in.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Distance {
-    /// Of the Gaussian kernel.
-    Euclidean,
-    /// Of the Laplacian kernel.
-    Manhattan,
 }
 
 /// Rows made ready for kernel tiles: contiguous, with squared norms.
@@ -82,6 +68,11 @@ impl KernelRows {
         x.slice_mut(s![..a.len(), ..]).assign(&a.x);
         x.slice_mut(s![a.len().., ..]).assign(&b.x);
         Self::new(x)
+    }
+
+    /// ‖x_i‖², `(n,)`
+    pub(super) fn squared_norms(&self) -> &Array1<f64> {
+        &self.squared_norms
     }
 
     pub fn len(&self) -> usize {
@@ -226,7 +217,7 @@ pub fn product_into(out: ArrayViewMut2<f64>, accum: Accumulate, a: ArrayView2<f6
 pub type Accumulate = Accum;
 
 /// `out[i, j] ← ‖x_i − y_j‖₁`.
-fn manhattan_into(x: ArrayView2<f64>, y: ArrayView2<f64>, mut out: ArrayViewMut2<f64>) {
+pub(super) fn manhattan_into(x: ArrayView2<f64>, y: ArrayView2<f64>, mut out: ArrayViewMut2<f64>) {
     // Columns of y become rows, so that the inner loop runs over j without a sum across lanes.
     let yt = y.reversed_axes().as_standard_layout().into_owned();
     let mut sums = vec![0.0; yt.ncols()];
@@ -241,75 +232,10 @@ fn manhattan_into(x: ArrayView2<f64>, y: ArrayView2<f64>, mut out: ArrayViewMut2
     }
 }
 
-/// The median distance between pairs of at most [`MEDIAN_ROWS`] rows, drawn without replacement from
-/// all rows of all parts.
-///
-/// # Errors
-/// [`KernelError::ZeroMedian`] where it is zero, or where there is no pair.
-pub fn median_bandwidth(parts: &[&Matrix], distance: Distance, rng: &mut ChaCha8Rng) -> Result<f64, KernelError> {
-    let rows = sample_rows(parts, MEDIAN_ROWS, rng);
-    if rows.nrows() < 2 {
-        return Err(KernelError::ZeroMedian);
-    }
-    let mut distances = pairwise(rows.view(), distance);
-    let middle = distances.len() / 2;
-    let (below, at, _) = distances.select_nth_unstable_by(middle, f64::total_cmp);
-    let mut median = *at;
-    if below.len() == middle && middle > 0 && (rows.nrows() * (rows.nrows() - 1) / 2) % 2 == 0 {
-        median = 0.5 * (median + below.iter().copied().fold(f64::MIN, f64::max));
-    }
-    if median > 0.0 { Ok(median) } else { Err(KernelError::ZeroMedian) }
-}
-
-/// At most `max_rows` of all rows of all parts, drawn without replacement and kept in order, `(m, d)`.
-pub fn sample_rows(parts: &[&Matrix], max_rows: usize, rng: &mut ChaCha8Rng) -> Array2<f64> {
-    let n: usize = parts.iter().map(|p| p.n_rows()).sum();
-    let mut chosen = index::sample(rng, n, max_rows.min(n)).into_vec();
-    chosen.sort_unstable();
-    let mut picked = Vec::with_capacity(parts.len());
-    let mut start = 0;
-    for part in parts {
-        let end = start + part.n_rows();
-        let here: Vec<usize> = chosen.iter().filter(|&&i| i >= start && i < end).map(|i| i - start).collect();
-        picked.push(Matrix::Dense(part.select_rows(&here).dense().into_owned()));
-        start = end;
-    }
-    Matrix::stack(&picked.iter().collect::<Vec<_>>()).dense().into_owned()
-}
-
-/// The distances of all pairs i < j, in order.
-fn pairwise(x: ArrayView2<f64>, distance: Distance) -> Vec<f64> {
-    let mut all = match distance {
-        Distance::Manhattan => {
-            let mut out = Array2::zeros((x.nrows(), x.nrows()));
-            manhattan_into(x, x, out.view_mut());
-            out
-        }
-        Distance::Euclidean => {
-            let rows = KernelRows::shifted(x, &column_means(x));
-            let mut out = Kernel::Linear.matrix(&rows, &rows);
-            for (i, mut row) in out.axis_iter_mut(Axis(0)).enumerate() {
-                let norm = rows.squared_norms[i];
-                // Below the rounding of the norms a distance is zero: rows that are equal stay equal.
-                row.iter_mut().zip(&rows.squared_norms).for_each(|(v, other)| {
-                    let squared = norm + other - 2.0 * *v;
-                    *v = if squared > 1e-14 * (norm + other) { squared.sqrt() } else { 0.0 };
-                });
-            }
-            out
-        }
-    };
-    let n = x.nrows();
-    let mut out = Vec::with_capacity(n * (n - 1) / 2);
-    for (i, row) in all.axis_iter_mut(Axis(0)).enumerate() {
-        out.extend(row.iter().skip(i + 1));
-    }
-    out
-}
-
 #[cfg(test)]
 mod tests {
     use rand::{RngExt, SeedableRng};
+    use rand_chacha::ChaCha8Rng;
 
     use super::*;
 
@@ -353,25 +279,6 @@ mod tests {
             let worst = (kernel.matrix(&rows, &rows).diag().to_owned() - kernel.diagonal(&rows)).mapv(f64::abs).sum();
             assert!(worst < 1e-13, "{kernel:?}: {worst:e}");
         }
-    }
-
-    #[test]
-    fn the_median_is_that_of_all_pairs_where_all_rows_fit() {
-        // Points 0, 1, 3 on a line: distances 1, 3, 2.
-        let x = Matrix::from(ndarray::array![[0.0], [1.0]]);
-        let y = Matrix::from(ndarray::array![[3.0]]);
-        for distance in [Distance::Euclidean, Distance::Manhattan] {
-            let mut rng = ChaCha8Rng::seed_from_u64(0);
-            let median = median_bandwidth(&[&x, &y], distance, &mut rng).unwrap();
-            assert!((median - 2.0).abs() < 1e-12);
-        }
-    }
-
-    #[test]
-    fn equal_rows_have_no_median() {
-        let x = Matrix::from(Array2::from_elem((10, 3), 1e6 / 3.0));
-        let mut rng = ChaCha8Rng::seed_from_u64(0);
-        assert_eq!(median_bandwidth(&[&x], Distance::Euclidean, &mut rng), Err(KernelError::ZeroMedian));
     }
 
     #[test]

@@ -1,18 +1,21 @@
 //! Dense and sparse matrices, products, decompositions, kernels and optimisers.
 //! The only room that names `faer`; everything else speaks `ndarray`.
 
+mod banded;
 mod decompose;
 mod dense;
 mod exp;
 pub mod kernels;
 mod matrix;
+pub mod median;
 pub mod nystrom;
 mod optimise;
 mod partial;
 mod principal;
 
+pub use banded::{Band, BandedLeastSquares, Solution};
 pub use decompose::{
-    DecomposeError, Triangle, cholesky, inverse_sqrt_spd, solve_spd, solve_triangular, sqrt_spd, symmetric_eigen,
+    DecomposeError, Svd, Triangle, cholesky, inverse_sqrt_spd, solve_spd, solve_triangular, sqrt_spd, symmetric_eigen,
     thin_svd, top_symmetric_eigen,
 };
 pub use dense::{column_means, matmul, matmul_nt, matmul_tn};

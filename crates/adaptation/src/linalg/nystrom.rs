@@ -7,7 +7,8 @@ use ndarray::{Array2, Axis};
 use rand_chacha::ChaCha8Rng;
 use thiserror::Error;
 
-use super::kernels::{Kernel, KernelError, KernelRows, landmark_product, sample_rows};
+use super::kernels::{Kernel, KernelError, KernelRows, landmark_product};
+use super::median::sample_rows;
 use super::{DecomposeError, Matrix, column_means, symmetric_eigen};
 
 /// Directions whose eigenvalue is below this share of the largest are rounding, and are left out.

@@ -212,8 +212,9 @@ fn line_search<E>(
         Ok(Trial { step, slope: point.gradient.dot(direction), point })
     };
     let slack = ROUNDING * here.value.abs();
+    let low_enough = |t: &Trial| t.point.value <= here.value + C1 * t.step * slope + slack;
     // A value that is not finite is too large.
-    let too_high = |t: &Trial| !(t.point.value <= here.value + C1 * t.step * slope + slack);
+    let too_high = |t: &Trial| !low_enough(t);
     let flat = |t: &Trial| t.slope.abs() <= -C2 * slope;
     let mut low = Trial { step: 0.0, slope, point: here.clone() };
     let mut high: Option<Trial> = None;
@@ -247,8 +248,7 @@ fn between(a: &Trial, b: &Trial) -> f64 {
     let middle = a.step + 0.5 * width;
     let d1 = a.slope + b.slope - 3.0 * (a.point.value - b.point.value) / (a.step - b.step);
     let square = d1 * d1 - a.slope * b.slope;
-    // Written so that NaN leads to the middle as well.
-    if !(square >= 0.0) {
+    if square.is_nan() || square < 0.0 {
         return middle;
     }
     let d2 = width.signum() * square.sqrt();

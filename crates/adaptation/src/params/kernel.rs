@@ -6,7 +6,8 @@ use serde::{Deserialize, Serialize};
 
 use super::Bandwidth;
 use crate::linalg::Matrix;
-use crate::linalg::kernels::{Distance, Kernel, KernelError, median_bandwidth};
+use crate::linalg::kernels::{Kernel, KernelError};
+use crate::linalg::median::{Distance, median_bandwidth};
 
 /// A family of kernels.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]

@@ -19,7 +19,7 @@ use serde_json::{Value, json};
 
 /// What is wrong with a method.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Fault {
+pub(crate) enum Fault {
     None,
     RefusesItsDefaults,
     AcceptsEverything,
@@ -42,12 +42,12 @@ pub enum Fault {
     TrainsWithoutAdapting,
 }
 
-pub struct Faulty(pub Fault);
+pub(crate) struct Faulty(pub(crate) Fault);
 
-pub static SOUND: Faulty = Faulty(Fault::None);
+pub(crate) static SOUND: Faulty = Faulty(Fault::None);
 
 /// The check, and a method that it must refuse.
-pub static METHODS: &[(&str, &dyn Method)] = &[
+pub(crate) static METHODS: &[(&str, &dyn Method)] = &[
     ("defaults_are_valid", &Faulty(Fault::RefusesItsDefaults)),
     ("bounds_refuse_just_outside", &Faulty(Fault::AcceptsEverything)),
     ("bounds_refuse_just_outside", &Faulty(Fault::AcceptsUnknownNames)),

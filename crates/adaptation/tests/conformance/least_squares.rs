@@ -14,11 +14,11 @@ use ndarray::{Array1, Array2, Axis, concatenate};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-pub static LEARNER: &dyn ErasedLearner = &WithLearner::<LeastSquares>::new();
+pub(crate) static LEARNER: &dyn ErasedLearner = &WithLearner::<LeastSquares>::new();
 
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
-pub struct Params {
+pub(crate) struct Params {
     #[schemars(range(min = 1e-9, max = 1e9))]
     l2: f64,
 }
@@ -29,9 +29,9 @@ impl Default for Params {
     }
 }
 
-pub struct LeastSquares;
+pub(crate) struct LeastSquares;
 
-pub struct Model {
+pub(crate) struct Model {
     linear: LinearModel,
     classes: bool,
 }

@@ -77,6 +77,7 @@ fn ids_are_distinct_and_cards_are_filled_in() {
 
 #[test]
 fn every_learner_passes_every_check() {
+    assert!(!LEARNERS.is_empty());
     let mut failures = Vec::new();
     for learner in LEARNERS {
         for (name, check) in learner_checks::CHECKS {

@@ -4,7 +4,6 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::Ordering;
 
 use adaptation::context::{Ctx, FitError, Silent};
-use adaptation::data::toy::Shift;
 use adaptation::data::{Dataset, Labels, Problem, Task, TaskKind};
 use adaptation::features::Map;
 use adaptation::methods::{Method, Needs, Toy};
@@ -13,11 +12,13 @@ use serde_json::{Value, json};
 
 use crate::least_squares;
 use crate::schema_checks::bounds_refuse_just_outside;
-use crate::support::{Outcome, StopsAt, fit, fit_in, fitted_numbers, near, numbers, predict, problem, score, usual};
+use crate::support::{
+    Outcome, StopsAt, fit, fit_in, fitted_numbers, near, numbers, own_shift, predict, problem, score, usual,
+};
 
-pub type Check = fn(&dyn Method) -> Outcome;
+pub(crate) type Check = fn(&dyn Method) -> Outcome;
 
-pub const CHECKS: &[(&str, Check)] = &[
+pub(crate) const CHECKS: &[(&str, Check)] = &[
     ("defaults_are_valid", defaults_are_valid),
     ("bounds_refuse_just_outside", bounds),
     ("fits_every_task_of_its_card", fits_every_task_of_its_card),
@@ -57,7 +58,7 @@ fn bounds(method: &dyn Method) -> Outcome {
 
 fn fits_every_task_of_its_card(method: &dyn Method) -> Outcome {
     for &task in method.card().tasks {
-        let (problem, _) = problem(method, task, Shift::Subspace, 2);
+        let (problem, _) = problem(method, task, own_shift(method), 2);
         let got = fitted_numbers(method, &problem).map_err(|e| format!("{task:?}: {e}"))?;
         ensure(got.iter().all(|v| v.is_finite()), format!("{task:?}: a prediction is not finite"))?;
         ensure(got.iter().any(|v| *v != got[0]), format!("{task:?}: all predictions are equal"))?;
@@ -271,14 +272,10 @@ fn target_labels_are_used_as_the_card_says(method: &dyn Method) -> Outcome {
 }
 
 fn beats_source_only_on_its_toy(method: &dyn Method) -> Outcome {
-    let shift = match method.card().toy {
-        Toy::None => return ensure(method.card().id == "source_only", "only the baseline of baselines has no toy"),
-        Toy::Covariate => Shift::Covariate,
-        Toy::Label => Shift::Label,
-        Toy::Concept => Shift::Concept,
-        Toy::Subspace => Shift::Subspace,
-        Toy::Affine => Shift::Affine,
-    };
+    if method.card().toy == Toy::None {
+        return ensure(method.card().id == "source_only", "only the baseline of baselines has no toy");
+    }
+    let shift = own_shift(method);
     let source_only = adaptation::methods::find("source_only").ok_or("there is no source_only")?;
     let mut gained = 0.0;
     for seed in 0..5 {

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use crate::support::Outcome;
 
 /// `accepts` is the check that the schema is said to stand for.
-pub fn bounds_refuse_just_outside(schema: &Value, accepts: impl Fn(&Value) -> bool) -> Outcome {
+pub(crate) fn bounds_refuse_just_outside(schema: &Value, accepts: impl Fn(&Value) -> bool) -> Outcome {
     if accepts(&json!({"no_such_parameter": 1})) {
         return Err("an unknown parameter is accepted".into());
     }

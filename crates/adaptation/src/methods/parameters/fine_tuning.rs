@@ -11,7 +11,9 @@
 //!
 //! **Strength.** `pull` is λ. By default it is the one of 10⁻⁴, 10⁻³, …, 10³ with the least loss on
 //! rows left out, in seeded, stratified folds of the labelled target rows; of equal ones the
-//! strongest. With one labelled row there is nothing to leave out, and λ is 1.
+//! strongest. Where no row can be left out, since then one class or none would remain, λ is 1. Classes
+//! without a labelled target row keep the start's weights; labelled rows of a single class are refused,
+//! for nothing would stop the intercept of that class from growing.
 //!
 //! **Early stopping.** With `validation_fraction` of the labelled rows kept aside, an iterative
 //! learner keeps its best iterate on them; with fewer than 20 labelled rows none is kept aside.
@@ -27,7 +29,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::context::{Ctx, FitError};
-use crate::data::{Dataset, Problem, TaskKind};
+use crate::data::{Dataset, Labels, Problem, TaskKind};
 use crate::learners::{BoundLearner, Prediction, Predictor, Scores, Start};
 use crate::methods::{Adaptation, Card, DomainMaps, Family, Labelled, Map, MetaEstimator, Needs, Toy};
 use crate::params::{Checked, Pull};
@@ -37,7 +39,7 @@ const STRENGTHS: [f64; 8] = [1e3, 1e2, 1e1, 1.0, 1e-1, 1e-2, 1e-3, 1e-4];
 /// With fewer labelled rows, none is kept aside for early stopping.
 const MIN_ROWS_TO_KEEP_ASIDE: usize = 20;
 /// The strength where no row can be left out.
-const SINGLE_ROW_PULL: f64 = 1.0;
+const UNSEARCHED_PULL: f64 = 1.0;
 
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
@@ -98,6 +100,12 @@ impl MetaEstimator for FineTuning {
         if known.is_empty() {
             return Err(FitError::LabelMissing("fine_tuning needs labelled target rows; there are none".into()));
         }
+        if one_class(&problem.target, &known) {
+            return Err(FitError::Degenerate(format!(
+                "all {} labelled target rows are of one class; label a row of another one",
+                known.len()
+            )));
+        }
         let fitted;
         let base = match learner.base {
             Some(base) => base,
@@ -110,7 +118,6 @@ impl MetaEstimator for FineTuning {
         let (aside, rows) = keep_aside(&problem.target, known, params.validation_fraction, &mut ctx.rng("fine_tuning"));
         let pull = match params.pull {
             Pull::Number(v) => v,
-            Pull::Word(_) if rows.len() < 2 => SINGLE_ROW_PULL,
             Pull::Word(_) => continued.search(&rows, params.n_folds, ctx)?,
         };
         ctx.metric("pull", pull);
@@ -148,25 +155,43 @@ impl Continued<'_> {
     /// The strength with the least loss on the rows of each fold when the others are continued on.
     fn search(&self, rows: &[usize], n_folds: usize, ctx: &mut Ctx) -> Result<f64, FitError> {
         ctx.phase("search")?;
-        let n_folds = n_folds.min(rows.len());
-        let fold_of = folds(&self.problem.target, rows, n_folds, &mut ctx.rng("fine_tuning folds"));
-        let total = (STRENGTHS.len() * n_folds) as u64;
+        let splits = self.splits(rows, n_folds, ctx);
+        let total = (STRENGTHS.len() * splits.len()) as u64;
         let mut best: Option<(f64, f64)> = None;
         for (s, &pull) in STRENGTHS.iter().enumerate() {
             let mut sum = 0.0;
-            for fold in 0..n_folds {
-                ctx.step((s * n_folds + fold) as u64, Some(total))?;
-                let (left_out, kept): (Vec<usize>, Vec<usize>) = (0..rows.len()).partition(|i| fold_of[*i] == fold);
-                let pick = |places: Vec<usize>| places.into_iter().map(|i| rows[i]).collect::<Vec<_>>();
-                let model = self.fit(&pick(kept), &[], pull, ctx)?;
-                let left_out = self.labelled(&pick(left_out));
+            for (f, (kept, left_out)) in splits.iter().enumerate() {
+                ctx.step((s * splits.len() + f) as u64, Some(total))?;
+                let model = self.fit(kept, &[], pull, ctx)?;
+                let left_out = self.labelled(left_out);
                 sum += total_loss(&model.predict(&left_out.x), &left_out);
             }
-            if best.is_none_or(|(loss, _)| sum < loss) {
+            if !splits.is_empty() && best.is_none_or(|(loss, _)| sum < loss) {
                 best = Some((sum, pull));
             }
         }
-        Ok(best.map_or(SINGLE_ROW_PULL, |(_, pull)| pull))
+        Ok(best.map_or(UNSEARCHED_PULL, |(_, pull)| pull))
+    }
+
+    /// The kept and the left-out rows of each fold; without the folds that keep one class only, which no
+    /// learner can be fitted on.
+    fn splits(&self, rows: &[usize], n_folds: usize, ctx: &Ctx) -> Vec<(Vec<usize>, Vec<usize>)> {
+        let n_folds = n_folds.min(rows.len());
+        let fold_of = folds(&self.problem.target, rows, n_folds, &mut ctx.rng("fine_tuning folds"));
+        let pick = |in_fold: bool, fold: usize| {
+            let places = (0..rows.len()).filter(|i| (fold_of[*i] == fold) == in_fold);
+            places.map(|i| rows[i]).collect::<Vec<_>>()
+        };
+        let splits = (0..n_folds).map(|fold| (pick(false, fold), pick(true, fold)));
+        splits.filter(|(kept, _)| !one_class(&self.problem.target, kept)).collect()
+    }
+}
+
+/// Whether the rows have labels of a single class; values never do.
+fn one_class(target: &Dataset, rows: &[usize]) -> bool {
+    match &target.labels {
+        Labels::Classes(v) => rows.windows(2).all(|w| v[w[0]] == v[w[1]]),
+        Labels::Values(_) => rows.is_empty(),
     }
 }
 
@@ -196,8 +221,8 @@ fn stratified_order(target: &Dataset, rows: &[usize], rng: &mut ChaCha8Rng) -> V
     let mut places: Vec<usize> = (0..rows.len()).collect();
     places.shuffle(rng);
     match &target.labels {
-        crate::data::Labels::Classes(v) => places.sort_by_key(|i| v[rows[*i]]),
-        crate::data::Labels::Values(v) => places.sort_by(|a, b| {
+        Labels::Classes(v) => places.sort_by_key(|i| v[rows[*i]]),
+        Labels::Values(v) => places.sort_by(|a, b| {
             let value = |i: &usize| v[rows[*i]].unwrap_or(0.0);
             value(a).total_cmp(&value(b))
         }),
@@ -224,4 +249,125 @@ fn keep_aside(target: &Dataset, rows: Vec<usize>, fraction: f64, rng: &mut ChaCh
     let (aside, rest): (Vec<usize>, Vec<usize>) = (0..rows.len()).partition(|i| fold_of[*i] == 0);
     let pick = |places: Vec<usize>| places.into_iter().map(|i| rows[i]).collect();
     (pick(aside), pick(rest))
+}
+
+#[cfg(test)]
+mod tests {
+    use rand::SeedableRng;
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::context::Silent;
+    use crate::data::{Holdout, toy};
+    use crate::learners;
+
+    fn concept(n_labelled: usize, regression: bool) -> (Problem, Holdout) {
+        let size = toy::Size { n_labelled, ..toy::Size::default() };
+        let mut rng = ChaCha8Rng::seed_from_u64(4);
+        match regression {
+            true => toy::regression(toy::Shift::Concept, size, &mut rng),
+            false => toy::classification(toy::Shift::Concept, size, &mut rng),
+        }
+    }
+
+    fn fit(problem: &Problem, learner: &str, params: Value) -> Result<Box<dyn Predictor>, FitError> {
+        let bound = BoundLearner { learner: learners::find(learner).unwrap(), params: &Value::Null, base: None };
+        FineTuning::fit(problem, &bound, &Checked::new(&params).unwrap(), &mut Ctx::new(1, &Silent))
+    }
+
+    fn coef(model: &dyn Predictor) -> Vec<f64> {
+        model.linear().unwrap().coef.iter().copied().collect()
+    }
+
+    fn distance(a: &[f64], b: &[f64]) -> f64 {
+        a.iter().zip(b).map(|(a, b)| (a - b).powi(2)).sum::<f64>().sqrt()
+    }
+
+    #[test]
+    fn the_pull_leads_from_the_targets_own_model_to_the_sources() {
+        for (learner, regression) in [("logistic", false), ("ridge", true), ("linear_svm", false)] {
+            let (problem, _) = concept(40, regression);
+            let bound = BoundLearner { learner: learners::find(learner).unwrap(), params: &Value::Null, base: None };
+            let start = coef(&*pretrain(&problem, &bound, &mut Ctx::new(1, &Silent)).unwrap());
+            let moved = |pull: f64| distance(&coef(&*fit(&problem, learner, json!({"pull": pull})).unwrap()), &start);
+            let moves = [1e-2, 1.0, 1e2, 1e6].map(moved);
+            assert!(moves.windows(2).all(|w| w[1] < w[0]), "{learner}: {moves:?}");
+            assert!(moves[3] < 1e-3 * moves[0], "{learner}: {moves:?}");
+        }
+    }
+
+    #[test]
+    fn a_search_that_sees_the_concept_change_lets_go_of_the_source() {
+        let (changed, holdout) = concept(60, false);
+        let right = |model: &dyn Predictor| {
+            let Prediction::Classes { codes, .. } = model.predict(&holdout.x) else { panic!("classes") };
+            let Labels::Classes(truth) = &holdout.labels else { panic!("classes") };
+            codes.iter().zip(truth).filter(|(a, b)| Some(**a) == **b).count()
+        };
+        let (found, held) =
+            (fit(&changed, "logistic", json!(null)).unwrap(), fit(&changed, "logistic", json!({"pull": 1e6})).unwrap());
+        assert!(right(&*found) > right(&*held) + 10, "{} and {}", right(&*found), right(&*held));
+    }
+
+    #[test]
+    fn a_few_labels_are_enough_if_they_are_of_two_classes() {
+        for n_labelled in [1, 2, 3] {
+            assert_eq!(fit(&concept(n_labelled, true).0, "ridge", json!(null)).map(drop), Ok(()), "{n_labelled}");
+        }
+        let with_codes = |shown: &[usize]| {
+            let (mut problem, _) = concept(shown.len(), false);
+            if let Labels::Classes(codes) = &mut problem.target.labels {
+                codes.iter_mut().zip(shown).for_each(|(c, s)| *c = Some(*s));
+            }
+            fit(&problem, "logistic", json!(null)).map(drop)
+        };
+        for enough in [&[0, 1][..], &[1, 1, 1, 0], &[0, 0, 1, 1, 1]] {
+            assert_eq!(with_codes(enough), Ok(()), "{enough:?}");
+        }
+        for refused in [&[1][..], &[0, 0, 0, 0]] {
+            assert!(matches!(with_codes(refused), Err(FitError::Degenerate(_))), "{refused:?}");
+        }
+    }
+
+    #[test]
+    fn a_stored_model_is_continued_without_sources() {
+        let (mut problem, _) = concept(30, true);
+        let learner = learners::find("ridge").unwrap();
+        let params = Value::Null;
+        let bound = BoundLearner { learner, params: &params, base: None };
+        let base = pretrain(&problem, &bound, &mut Ctx::new(1, &Silent)).unwrap();
+        problem.sources.clear();
+        let bound = BoundLearner { base: Some(&*base), ..bound };
+        let pulled = Checked::new(&json!({"pull": 1e8})).unwrap();
+        let model = FineTuning::fit(&problem, &bound, &pulled, &mut Ctx::new(1, &Silent)).unwrap();
+        assert!(distance(&coef(&*model), &coef(&*base)) < 1e-5);
+        let alone = BoundLearner { base: None, ..bound };
+        let refused = FineTuning::fit(&problem, &alone, &pulled, &mut Ctx::new(1, &Silent));
+        assert!(matches!(refused.map(drop), Err(FitError::LabelMissing(_))));
+    }
+
+    #[test]
+    fn a_learner_without_weights_is_refused_by_name() {
+        let refused = fit(&concept(10, false).0, "nearest_neighbors", json!(null)).map(drop);
+        assert!(matches!(refused, Err(FitError::Invalid { pointer, .. }) if pointer == "/learner"));
+    }
+
+    #[test]
+    fn folds_and_rows_kept_aside_have_their_share_of_each_class() {
+        let (problem, _) = concept(60, false);
+        let rows = problem.target.labels.known_rows();
+        let Labels::Classes(codes) = &problem.target.labels else { panic!("classes") };
+        let ones = |rows: &[usize]| rows.iter().filter(|i| codes[**i] == Some(1)).count();
+        let mut rng = ChaCha8Rng::seed_from_u64(0);
+        let fold_of = folds(&problem.target, &rows, 5, &mut rng);
+        for fold in 0..5 {
+            let members: Vec<usize> = (0..60).filter(|i| fold_of[*i] == fold).map(|i| rows[i]).collect();
+            assert_eq!(members.len(), 12);
+            assert!(ones(&members).abs_diff(ones(&rows) / 5) <= 1);
+        }
+        let (aside, rest) = keep_aside(&problem.target, rows.clone(), 0.25, &mut rng);
+        assert_eq!((aside.len(), rest.len()), (15, 45));
+        assert!(ones(&aside).abs_diff(ones(&rows) / 4) <= 1);
+        assert!(keep_aside(&problem.target, rows[..19].to_vec(), 0.25, &mut rng).0.is_empty());
+    }
 }

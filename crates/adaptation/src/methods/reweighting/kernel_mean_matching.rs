@@ -8,9 +8,8 @@
 //!
 //! With features φ of the kernel this is `½ ‖Φ_sᵀ w − n_s μ_t‖²`, μ_t the target's mean: no n × n matrix
 //! is formed. Features are Nyström's, of `max_landmarks` rows, half of them from the target, and exact
-//! where there are no more rows than that. The minimum is found by accelerated projected gradients
-//! (Beck and Teboulle 2009) with restarts (O'Donoghue and Candès 2015) and an exact projection; it stops
-//! when the linear bound of Frank and Wolfe says that less than `tolerance` is to be gained.
+//! where there are no more rows than that. The search ends when no more than `tolerance` is to be gained:
+//! the target's mean is itself known to about 1/n_target only, and matching it closer spends rows on noise.
 //!
 //! Source rows of several sources are weighed together, so a source that is like the target counts for
 //! more. **New rows** are predicted by the learner that was fitted with the weights.
@@ -23,19 +22,16 @@
 //! **When.** The relation of features to label is one, but rows are drawn unevenly. **When not.** The
 //! domains hardly overlap, or the label behaves differently in the target.
 
-use ndarray::{Array1, Array2, ArrayView1, Axis, s};
+use ndarray::{Array1, s};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::context::{Ctx, FitError};
 use crate::data::{Dataset, Problem, TaskKind};
 use crate::linalg::nystrom::{Nystrom, NystromError, landmarks_of};
-use crate::linalg::{column_means, matmul, matmul_tn, top_symmetric_eigen};
+use crate::linalg::{Band, BandedLeastSquares, column_means};
 use crate::methods::{Adaptation, Adapter, Card, DomainMaps, Family, Needs, Toy};
 use crate::params::{Bandwidth, Checked, KernelName};
-
-/// How often the bound on what is left to gain is computed: it sorts, a step does not.
-const STEPS_PER_BOUND: usize = 10;
 
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
@@ -69,7 +65,7 @@ impl Default for Params {
             max_weight: 1000.0,
             epsilon: None,
             max_iterations: 2000,
-            tolerance: 1e-4,
+            tolerance: 1e-3,
             max_landmarks: 500,
         }
     }
@@ -93,7 +89,7 @@ impl Adapter for KernelMeanMatching {
              NIPS 2006",
         ],
         defaults_from: "B = 1000 and ε of the order of 1 − 1/√n as in the paper and the leading libraries; \
-                        median bandwidth",
+                        median bandwidth; tolerance of the order of the noise in the target's mean",
         toy: Toy::Covariate,
         waived: &[],
     };
@@ -115,13 +111,12 @@ impl Adapter for KernelMeanMatching {
             NystromError::Decompose(e) => FitError::Numerical(e.to_string()),
         })?;
         let n = sources.n_rows() as f64;
-        let matching = Matching {
-            features: nystrom.features(&sources),
-            goal: column_means(nystrom.features(target).view()) * n,
-            feasible: Feasible::new(sources.n_rows(), params),
-        };
+        let goal = column_means(nystrom.features(target).view()) * n;
+        let matching = BandedLeastSquares::new(nystrom.features(&sources), goal, band(sources.n_rows(), params))
+            .map_err(|e| FitError::Numerical(e.to_string()))?;
         ctx.phase("weights")?;
-        let solution = matching.solve(params, ctx)?;
+        let total = Some(params.max_iterations as u64);
+        let solution = matching.solve(params.tolerance, params.max_iterations, |step| ctx.step(step as u64, total))?;
 
         let w = solution.weights;
         let effective = w.sum().powi(2) / w.dot(&w);
@@ -150,6 +145,14 @@ impl Adapter for KernelMeanMatching {
     }
 }
 
+/// What weights may be; all ones are among it.
+fn band(n: usize, params: &Params) -> Band {
+    let rows = n as f64;
+    let epsilon = params.epsilon.unwrap_or(1.0 - rows.sqrt().recip());
+    let most_sum = rows * (1.0 + epsilon).min(params.max_weight);
+    Band { most: params.max_weight, least_sum: rows * (1.0 - epsilon), most_sum }
+}
+
 /// The weights of each source's rows.
 fn split(w: &Array1<f64>, sources: &[Dataset]) -> Vec<Array1<f64>> {
     let mut start = 0;
@@ -161,128 +164,9 @@ fn split(w: &Array1<f64>, sources: &[Dataset]) -> Vec<Array1<f64>> {
     sources.iter().map(part).collect()
 }
 
-/// `0 ≤ w ≤ most`, `least_sum ≤ Σ w ≤ most_sum`; never empty, since all ones are in it.
-struct Feasible {
-    n: usize,
-    most: f64,
-    least_sum: f64,
-    most_sum: f64,
-}
-
-impl Feasible {
-    fn new(n: usize, params: &Params) -> Self {
-        let rows = n as f64;
-        let epsilon = params.epsilon.unwrap_or(1.0 - rows.sqrt().recip());
-        let most = params.max_weight;
-        Self { n, most, least_sum: rows * (1.0 - epsilon), most_sum: (rows * (1.0 + epsilon)).min(rows * most) }
-    }
-
-    /// The nearest feasible point: `clip(v − τ, 0, B)` with the τ that brings the sum into its band.
-    fn project(&self, v: &Array1<f64>) -> Array1<f64> {
-        let clipped = |tau: f64| v.mapv(|v| (v - tau).clamp(0.0, self.most));
-        let sum = clipped(0.0).sum();
-        let wanted = sum.clamp(self.least_sum, self.most_sum);
-        if wanted == sum {
-            return clipped(0.0);
-        }
-        // The sum falls as τ rises; at these ends it is n·B and 0.
-        let (mut low, mut high) =
-            (v.fold(f64::INFINITY, |m, v| m.min(*v)) - self.most, v.fold(0.0, |m: f64, v| m.max(*v)));
-        loop {
-            let middle = 0.5 * (low + high);
-            // Adjacent numbers have no middle: nothing better can be written down.
-            if middle <= low || middle >= high {
-                return clipped(middle);
-            }
-            let sum: f64 = v.iter().map(|v| (v - middle).clamp(0.0, self.most)).sum();
-            if sum > wanted {
-                low = middle;
-            } else {
-                high = middle;
-            }
-        }
-    }
-
-    /// The least `gradient · u` over feasible u: the smallest entries get B until the sum is reached.
-    fn least_product(&self, gradient: ArrayView1<f64>) -> f64 {
-        let mut ascending = gradient.to_vec();
-        ascending.sort_unstable_by(f64::total_cmp);
-        let (mut product, mut sum) = (0.0, 0.0);
-        for g in ascending.into_iter().take(self.n) {
-            let until = if g < 0.0 { self.most_sum } else { self.least_sum };
-            let weight = (until - sum).clamp(0.0, self.most);
-            product += weight * g;
-            sum += weight;
-        }
-        product
-    }
-}
-
-/// `min ½ ‖Φᵀ w − goal‖²` over the feasible weights.
-struct Matching {
-    /// Φ `(n_source, r)`
-    features: Array2<f64>,
-    /// `n_source μ_t`, `(r,)`
-    goal: Array1<f64>,
-    feasible: Feasible,
-}
-
-struct Solution {
-    weights: Array1<f64>,
-    iterations: usize,
-    /// What is left to gain at most, as a share of ½‖goal‖².
-    relative_gap: f64,
-}
-
-impl Matching {
-    fn gradient(&self, w: &Array1<f64>) -> Array1<f64> {
-        let reached = matmul(w.view().insert_axis(Axis(0)), self.features.view());
-        self.features.dot(&(&reached.row(0) - &self.goal))
-    }
-
-    fn solve(&self, params: &Params, ctx: &mut Ctx) -> Result<Solution, FitError> {
-        let gram = matmul_tn(self.features.view(), self.features.view());
-        let (top, _) = top_symmetric_eigen(gram.view(), 1).map_err(|e| FitError::Numerical(e.to_string()))?;
-        // A hair above the largest eigenvalue, lest rounding make the step too long.
-        let step = (top[0] * (1.0 + 1e-6)).recip();
-        if !step.is_finite() {
-            return Err(FitError::Degenerate("all source rows are zero in the kernel's space".into()));
-        }
-        let scale = 0.5 * self.goal.dot(&self.goal);
-        let mut w = Array1::<f64>::ones(self.feasible.n);
-        let (mut ahead, mut momentum) = (w.clone(), 1.0_f64);
-        let mut relative_gap = f64::INFINITY;
-        for iteration in 0..params.max_iterations {
-            if iteration % STEPS_PER_BOUND == 0 {
-                ctx.step(iteration as u64, Some(params.max_iterations as u64))?;
-                let gradient = self.gradient(&w);
-                relative_gap = (gradient.dot(&w) - self.feasible.least_product(gradient.view())) / scale;
-                if relative_gap <= params.tolerance {
-                    return Ok(Solution { weights: w, iterations: iteration, relative_gap });
-                }
-            }
-            let mut trial = ahead.clone();
-            trial.scaled_add(-step, &self.gradient(&ahead));
-            let next = self.feasible.project(&trial);
-            let moved = &next - &w;
-            if (&ahead - &next).dot(&moved) > 0.0 {
-                // The momentum points uphill: start over from here without it.
-                momentum = 1.0;
-                ahead = next.clone();
-            } else {
-                let faster = 0.5 * (1.0 + (1.0 + 4.0 * momentum * momentum).sqrt());
-                ahead = &next + &(&moved * ((momentum - 1.0) / faster));
-                momentum = faster;
-            }
-            w = next;
-        }
-        Ok(Solution { weights: w, iterations: params.max_iterations, relative_gap })
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use proptest::prelude::*;
+    use ndarray::Axis;
     use rand::SeedableRng;
     use rand_chacha::ChaCha8Rng;
     use serde_json::{Value, json};
@@ -347,23 +231,5 @@ mod tests {
         problem.target.x = far.into();
         let refused = adapt(&problem, json!(null));
         assert!(matches!(&refused, Err(FitError::Degenerate(why)) if why.contains("effective")), "{:?}", refused.err());
-    }
-
-    proptest! {
-        #[test]
-        fn the_projection_is_the_nearest_feasible_point(
-            v in prop::collection::vec(-20.0..20.0_f64, 1..30), epsilon in 0.0..1.0_f64, most in 1.0..4.0_f64,
-        ) {
-            let v = Array1::from_vec(v);
-            let params = Params { epsilon: Some(epsilon), max_weight: most, ..Params::default() };
-            let feasible = Feasible::new(v.len(), &params);
-            let p = feasible.project(&v);
-            prop_assert!(p.iter().all(|w| (0.0..=most).contains(w)));
-            prop_assert!(p.sum() >= feasible.least_sum - 1e-9 && p.sum() <= feasible.most_sum + 1e-9);
-            // Nearest: no feasible u lies further along v − p than p itself.
-            let outward = &v - &p;
-            let furthest = -feasible.least_product((-&outward).view());
-            prop_assert!(furthest - outward.dot(&p) < 1e-7, "{} {}", furthest, outward.dot(&p));
-        }
     }
 }

@@ -1,0 +1,214 @@
+//! The engine on real birds: what is claimed of it, leakage above all.
+
+use serde_json::{Value, json};
+
+use super::*;
+use crate::context::{Ctx, FitError, Silent};
+use crate::data::{Column, DomainTable, Role, Table, TaskKind, Values};
+use crate::learners::Prediction;
+
+const ADELIE: &str = include_str!("../../../../examples/data/penguins/adelie.csv");
+const GENTOO: &str = include_str!("../../../../examples/data/penguins/gentoo.csv");
+
+/// Reads the plain CSV that ships: numbers, and the label last.
+fn penguins(name: &str, csv: &str) -> DomainTable {
+    let mut lines = csv.lines();
+    let names: Vec<&str> = lines.next().expect("a header").split(',').collect();
+    let rows: Vec<Vec<&str>> = lines.map(|l| l.split(',').collect()).collect();
+    let mut columns: Vec<Column> = (0..4)
+        .map(|j| Column {
+            name: names[j].into(),
+            values: Values::Number(rows.iter().map(|r| r[j].parse().ok()).collect()),
+        })
+        .collect();
+    columns.push(Column { name: "label".into(), values: Values::categories(rows.iter().map(|r| Some(r[4]))) });
+    let mut roles = vec![Role::Feature; 4];
+    roles.push(Role::Label);
+    DomainTable { name: name.into(), table: Table::new(columns), roles }
+}
+
+fn with_labels(domain: &DomainTable, label: impl Fn(usize, Option<String>) -> Option<String>) -> DomainTable {
+    let columns = domain.table.columns().iter().map(|c| match c.name.as_str() {
+        "label" => Column {
+            name: c.name.clone(),
+            values: Values::categories((0..c.values.len()).map(|i| label(i, c.values.word(i)))),
+        },
+        _ => c.clone(),
+    });
+    DomainTable { table: Table::new(columns.collect()), ..domain.clone() }
+}
+
+fn spec(method: &str, evaluation: Value) -> Spec {
+    // Jointly scaled, the species do not overlap, and weights of rows cannot make them.
+    let scaling = if method == "kernel_mean_matching" { "domain_z_score" } else { "joint_z_score" };
+    serde_json::from_value(json!({
+        "method": {"id": method}, "learner": {"id": "logistic"}, "features": {"scaling": scaling},
+        "evaluation": evaluation, "seed": 7
+    }))
+    .expect("a spec")
+}
+
+fn run_on(spec: &Spec, target: &DomainTable) -> Result<Outcome, FitError> {
+    let sources = [penguins("adelie@1", ADELIE)];
+    let input = Input { task: TaskKind::Classification, sources: &sources, target, base: None };
+    run(spec, &input, &mut Ctx::new(spec.seed, &Silent))
+}
+
+fn outcome(method: &str, evaluation: Value) -> Outcome {
+    run_on(&spec(method, evaluation), &penguins("gentoo@1", GENTOO)).expect("a run")
+}
+
+fn accuracy(scores: &Option<Scores>) -> f64 {
+    scores.as_ref().and_then(|s| s["accuracy"]).expect("accuracy is defined").value
+}
+
+#[test]
+fn penguins_are_at_chance_unadapted_and_above_93_percent_adapted() {
+    for method in ["moment_matching", "coral"] {
+        let metrics = outcome(method, json!({"kind": "target_labels"})).metrics;
+        assert!((0.50..0.56).contains(&accuracy(&metrics.source_only)), "{method}");
+        assert!(accuracy(&metrics.adapted) > 0.93, "{method}");
+        assert_eq!(metrics.n_scored, 119);
+        assert!(metrics.distances.mmd2.after < metrics.distances.mmd2.before);
+        assert!(!metrics.oracle);
+    }
+}
+
+#[test]
+fn source_only_is_scored_like_itself() {
+    let metrics = outcome("source_only", json!({"kind": "target_labels"})).metrics;
+    assert_eq!(metrics.adapted, metrics.source_only);
+    assert_eq!(metrics.distances.mmd2.after, None);
+}
+
+#[test]
+fn labels_kept_aside_do_not_reach_a_byte_of_any_model() {
+    let gentoo = penguins("gentoo@1", GENTOO);
+    let n = gentoo.table.n_rows();
+    let column = gentoo.label().expect("labels").clone();
+    let rotated = with_labels(&gentoo, |i, _| column.values.word((i + 40) % n));
+    for method in crate::methods::METHODS.iter().map(|m| m.card()) {
+        if method.needs == crate::methods::Needs::TargetLabels || method.id == "pooled" {
+            continue;
+        }
+        let spec = spec(method.id, json!({"kind": "target_labels"}));
+        let a = run_on(&spec, &gentoo).expect(method.id);
+        let b = run_on(&spec, &rotated).expect(method.id);
+        assert_ne!(a.metrics.adapted, b.metrics.adapted, "{}: the labels score", method.id);
+        assert_eq!(a.model.save(), b.model.save(), "{}: and do nothing else", method.id);
+    }
+}
+
+#[test]
+fn rows_of_a_hold_out_reach_no_fit() {
+    let gentoo = penguins("gentoo@1", GENTOO);
+    let spec = spec("coral", json!({"kind": "hold_out", "fraction": 0.25}));
+    let a = run_on(&spec, &gentoo).expect("a run");
+    // The held-out rows are found as those whose change leaves the model as it is.
+    let changed = |row: usize| {
+        let columns = gentoo.table.columns().iter().map(|c| match &c.values {
+            Values::Number(v) if c.name == "body_mass_g" => {
+                let mut v = v.clone();
+                v[row] = Some(1e6);
+                Column { name: c.name.clone(), values: Values::Number(v) }
+            }
+            _ => c.clone(),
+        });
+        DomainTable { table: Table::new(columns.collect()), ..gentoo.clone() }
+    };
+    let untouched = (0..gentoo.table.n_rows())
+        .filter(|&row| run_on(&spec, &changed(row)).expect("a run").model.save() == a.model.save())
+        .count();
+    assert_eq!(untouched, a.metrics.n_scored);
+    assert_eq!(untouched, 30);
+}
+
+#[test]
+fn the_same_spec_gives_the_same_bits_and_another_seed_other_folds() {
+    let spec = spec("kernel_mean_matching", json!({"kind": "k_fold", "n_folds": 3}));
+    let gentoo = penguins("gentoo@1", GENTOO);
+    let (a, b) = (run_on(&spec, &gentoo).expect("a run"), run_on(&spec, &gentoo).expect("a run"));
+    assert_eq!(a.model.save(), b.model.save());
+    assert_eq!(a.metrics.adapted, b.metrics.adapted);
+    assert_eq!(a.metrics.n_scored, 119);
+    let other = run_on(&Spec { seed: 8, ..spec }, &gentoo).expect("a run");
+    assert_ne!(a.metrics.adapted, other.metrics.adapted);
+}
+
+#[test]
+fn every_evaluation_scores_and_none_does_not() {
+    for evaluation in [json!({"kind": "leave_one_out"}), json!({"kind": "bootstrap", "n_draws": 3})] {
+        assert!(accuracy(&outcome("moment_matching", evaluation).metrics.adapted) > 0.85);
+    }
+    let none = outcome("moment_matching", json!({"kind": "none"})).metrics;
+    assert_eq!((none.n_scored, none.adapted, none.source_only), (0, None, None));
+}
+
+#[test]
+fn a_target_without_labels_adapts_and_cannot_be_scored() {
+    let bare = with_labels(&penguins("gentoo@1", GENTOO), |_, _| None);
+    assert!(run_on(&spec("coral", json!({"kind": "none"})), &bare).is_ok());
+    for kind in ["target_labels", "hold_out", "k_fold"] {
+        let error = run_on(&spec("coral", json!({"kind": kind})), &bare).err().expect("no labels");
+        assert_eq!(error.code(), "job.label_missing", "{kind}");
+    }
+}
+
+#[test]
+fn a_method_that_trains_on_target_labels_is_not_scored_by_them() {
+    let gentoo = penguins("gentoo@1", GENTOO);
+    for method in ["target_only", "fine_tuning"] {
+        let error = run_on(&spec(method, json!({"kind": "target_labels"})), &gentoo).err().expect("refused");
+        assert!(matches!(error, FitError::Invalid { ref pointer, .. } if pointer == "/evaluation"), "{error:?}");
+        let metrics = run_on(&spec(method, json!({"kind": "k_fold", "n_folds": 5})), &gentoo).expect("a run").metrics;
+        assert!(accuracy(&metrics.adapted) > 0.88, "{method}: {}", accuracy(&metrics.adapted));
+        assert_eq!(metrics.oracle, method == "target_only");
+    }
+}
+
+#[test]
+fn a_class_that_only_the_target_has_counts_as_wrong() {
+    let gentoo = with_labels(&penguins("gentoo@1", GENTOO), |i, word| if i < 19 { Some("chick".into()) } else { word });
+    let metrics = run_on(&spec("coral", json!({"kind": "target_labels"})), &gentoo).expect("a run").metrics;
+    let confusion = metrics.confusion.expect("a classification");
+    assert_eq!(confusion.classes, ["female", "male", "chick"]);
+    assert_eq!(confusion.adapted[2].iter().sum::<u64>(), 19);
+    assert!(accuracy(&metrics.adapted) < 0.85);
+}
+
+#[test]
+fn a_saved_model_predicts_the_same_and_a_lying_one_is_refused() {
+    let gentoo = penguins("gentoo@1", GENTOO);
+    for method in crate::methods::METHODS.iter().map(|m| m.card().id) {
+        let model = outcome(method, json!({"kind": "hold_out"})).model;
+        let bytes = model.save().expect("a file");
+        let loaded = FittedModel::load(&bytes).expect("what was saved loads");
+        assert_eq!(loaded.predict(&gentoo.table), model.predict(&gentoo.table), "{method}");
+        assert_eq!(loaded.manifest(), model.manifest());
+    }
+    let bytes = outcome("coral", json!({"kind": "hold_out"})).model.save().expect("a file");
+    for at in (0..bytes.len()).step_by(bytes.len() / 97) {
+        let mut lying = bytes.clone();
+        lying[at] ^= 0x01;
+        assert!(FittedModel::load(&lying).is_err(), "byte {at} of {}", bytes.len());
+        assert!(FittedModel::load(&bytes[..at]).is_err(), "cut at {at}");
+    }
+}
+
+#[test]
+fn a_stored_model_is_continued_on_labelled_rows() {
+    let base = outcome("moment_matching", json!({"kind": "none"})).model;
+    let spec = spec("fine_tuning", json!({"kind": "hold_out", "fraction": 0.5}));
+    let target = penguins("gentoo@1", GENTOO);
+    let input = Input { task: TaskKind::Classification, sources: &[], target: &target, base: Some(&base) };
+    let tuned = run(&spec, &input, &mut Ctx::new(0, &Silent)).expect("a run");
+    assert!(accuracy(&tuned.metrics.adapted) > 0.9);
+    // What stands beside it is the base as it was.
+    assert!(accuracy(&tuned.metrics.source_only) > 0.9);
+    let Ok(Prediction::Classes { codes, .. }) = tuned.model.predict(&target.table) else { panic!("classes") };
+    assert_eq!(codes.len(), 119);
+    let stranger = with_labels(&target, |i, word| if i == 3 { Some("chick".into()) } else { word });
+    let input = Input { target: &stranger, ..input };
+    let error = run(&spec, &input, &mut Ctx::new(0, &Silent)).err().expect("a class that the base lacks");
+    assert!(error.to_string().contains("chick"), "{error}");
+}
