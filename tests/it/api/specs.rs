@@ -46,7 +46,6 @@ fn what_is_not_known_or_out_of_range_is_named() {
     let method = invalid(json!({"method": {"id": "corall"}}), &["/method/id"]);
     assert!(method["detail"].as_str().is_some_and(|d| d.contains("coral")), "{method}");
     invalid(json!({"learner": {"id": "forest"}}), &["/learner/id"]);
-    invalid(json!({"learner": {"id": "ridge"}}), &["/learner/id"]);
     invalid(
         json!({"learner": {"id": "nearest_neighbors", "params": {"n_neighbors": 0}}}),
         &["/learner/params/n_neighbors"],
@@ -87,6 +86,7 @@ fn what_the_data_cannot_give_is_told_at_once() {
     invalid(json!({"target": "plain", "method": {"id": "target_only"}}), &["/target"]);
     invalid(json!({"target": "plain", "evaluation": {"kind": "target_labels"}}), &["/evaluation/kind"]);
     invalid(json!({"method": {"id": "target_only"}, "evaluation": {"kind": "target_labels"}}), &["/evaluation/kind"]);
+    invalid(json!({"sources": ["values"], "target": "values", "learner": {"id": "logistic"}}), &["/learner/id"]);
     refused(&app, &json!({"target": "other"}), "schema_incompatible", &["/target"]);
     refused(&app, &json!({"target": "values"}), "schema_incompatible", &["/target"]);
     invalid(json!({"kind": "fine_tune", "method": null, "sources": null}), &["/base"]);
