@@ -63,8 +63,10 @@ pub struct JobView {
 
 #[derive(Debug, Serialize, ToSchema)]
 pub struct QueueView {
-    /// Not counted yet in this version.
+    /// Place among the jobs that may start now; 1 is next. Null in lists, while a job waits to be tried
+    /// again, and behind the first 1000.
     pub position: Option<i64>,
+    /// Always null in this version: how long the jobs before will run is not known.
     #[schema(value_type = Option<String>, format = DateTime)]
     pub estimated_start: Option<Timestamp>,
 }
@@ -163,7 +165,7 @@ pub async fn create(
     if let Some(at_most) = wait {
         job = app.service.wait_for_job(&tenant, job.id, Wait::Terminal, at_most).await?;
     }
-    let mut response = accepted(&app, job, wait);
+    let mut response = accepted(&app, job, wait).await?;
     if replayed {
         response.headers_mut().insert(IDEMPOTENCY_REPLAYED, HeaderValue::from_static("true"));
     }
@@ -207,7 +209,7 @@ pub async fn read(
     if none_match(&headers, &etag) {
         return Ok((StatusCode::NOT_MODIFIED, [(header::ETAG, value(&etag))]).into_response());
     }
-    Ok(([(header::ETAG, value(&etag))], Json(JobView::of(job, app.service.clock().now()))).into_response())
+    Ok(([(header::ETAG, value(&etag))], Json(view(&app, job).await?)).into_response())
 }
 
 /// Cancel a job.
@@ -256,12 +258,12 @@ fn fingerprint(body: &[u8]) -> String {
 }
 
 /// The answer to an accepted job: 200 if it was waited for and has ended, else 202.
-fn accepted(app: &App, job: JobRecord, wait: Option<Duration>) -> Response {
+async fn accepted(app: &App, job: JobRecord, wait: Option<Duration>) -> Result<Response, Problem> {
     let waited = wait.is_some() && job.state.is_terminal();
     let status = if waited { StatusCode::OK } else { StatusCode::ACCEPTED };
     let location = format!("/v1/jobs/{}", job.id);
     let etag = etag(job.version);
-    let mut response = (status, Json(JobView::of(job, app.service.clock().now()))).into_response();
+    let mut response = (status, Json(view(app, job).await?)).into_response();
     let headers = response.headers_mut();
     headers.insert(header::LOCATION, value(&location));
     headers.insert(header::ETAG, value(&etag));
@@ -271,7 +273,17 @@ fn accepted(app: &App, job: JobRecord, wait: Option<Duration>) -> Response {
     if let Some(wait) = wait {
         headers.insert(PREFERENCE_APPLIED, value(&format!("wait={}", wait.as_secs())));
     }
-    response
+    Ok(response)
+}
+
+/// A job with its place in the queue.
+async fn view(app: &App, job: JobRecord) -> Result<JobView, Problem> {
+    let position = app.service.queue_position(&job).await?;
+    let mut view = JobView::of(job, app.service.clock().now());
+    if let Some(queue) = &mut view.queue {
+        queue.position = position;
+    }
+    Ok(view)
 }
 
 impl WaitQuery {

@@ -110,6 +110,18 @@ impl Service {
         self.store.job(tenant, id).await?.ok_or_else(|| no_job(id))
     }
 
+    /// Where a queued job stands in the queue, 1 being next; `None` where it does not wait for its turn
+    /// or is too far behind for a number.
+    ///
+    /// # Errors
+    /// If the store does not answer.
+    pub async fn queue_position(&self, job: &JobRecord) -> Result<Option<i64>, ServiceError> {
+        if job.state != JobState::Queued {
+            return Ok(None);
+        }
+        Ok(self.store.queue_position(&job.tenant, job.id, self.clock.now()).await?)
+    }
+
     /// The job as soon as the wait is over, or as it is after `at_most`.
     ///
     /// # Errors

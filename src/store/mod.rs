@@ -96,6 +96,10 @@ pub struct QueueDepth {
     pub running: i64,
 }
 
+/// As far as a place in the queue is counted: what is behind it learns little from a number, and a read
+/// must not become slower with the length of the queue.
+pub const COUNTED_QUEUE: u32 = 1_000;
+
 /// A database. All writes are durable when they return.
 #[async_trait]
 pub trait Store: Send + Sync + 'static {
@@ -140,6 +144,10 @@ pub trait Store: Send + Sync + 'static {
     async fn events(&self, tenant: &TenantId, id: JobId, after: i64, limit: u32) -> Result<Vec<JobEvent>, StoreError>;
     async fn metrics(&self, tenant: &TenantId, id: JobId) -> Result<Option<Value>, StoreError>;
     async fn queue_depth(&self) -> Result<QueueDepth, StoreError>;
+    /// The place of a job among those of its tenant that may be claimed at `now`, in the order in which
+    /// they will be; 1 is next. `None` where it is not queued, waits for a later time, or stands behind
+    /// the first [`COUNTED_QUEUE`] jobs.
+    async fn queue_position(&self, tenant: &TenantId, id: JobId, now: Timestamp) -> Result<Option<i64>, StoreError>;
 
     // Jobs, as workers see them. `None` and `false` mean that the lease is lost: stop, write nothing.
     async fn claim(&self, owner: &str, now: Timestamp, lease: Duration) -> Result<Option<JobRecord>, StoreError>;

@@ -3,7 +3,7 @@
 use sqlx::Row as _;
 use sqlx::sqlite::SqlitePool;
 
-use super::super::{Cancellation, CreateLimits, Creation, QueueDepth, StoreError};
+use super::super::{COUNTED_QUEUE, Cancellation, CreateLimits, Creation, QueueDepth, StoreError};
 use super::events::{StateEvent, append_state};
 use super::rows;
 use super::writer::Tx;
@@ -201,4 +201,21 @@ pub(super) async fn depth(readers: &SqlitePool) -> Result<QueueDepth, StoreError
         coalesce(sum(n) FILTER (WHERE state = 'running'), 0) AS running FROM job_counts";
     let row = sqlx::query(sql).fetch_one(readers).await?;
     Ok(QueueDepth { queued: row.try_get("queued")?, running: row.try_get("running")? })
+}
+
+pub(super) async fn position(
+    readers: &SqlitePool,
+    tenant: &TenantId,
+    id: JobId,
+    now: Timestamp,
+) -> Result<Option<i64>, StoreError> {
+    // The head of the queue as the claim walks it, by its index; jobs that wait for a later time are
+    // passed over as the claim does.
+    let sql = "WITH head AS (SELECT id, priority, run_at FROM jobs WHERE tenant_id = ?1 AND state = 'queued'
+          ORDER BY priority DESC, run_at, id LIMIT ?4)
+      SELECT position FROM (
+        SELECT id, row_number() OVER (ORDER BY priority DESC, run_at, id) AS position FROM head WHERE run_at <= ?3)
+      WHERE id = ?2";
+    let query = sqlx::query(sql).bind(&tenant.0).bind(id.to_string()).bind(now.millis()).bind(COUNTED_QUEUE);
+    Ok(query.fetch_optional(readers).await?.map(|row| row.try_get("position")).transpose()?)
 }

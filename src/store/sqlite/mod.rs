@@ -179,6 +179,10 @@ impl Store for SqliteStore {
         jobs::depth(&self.readers).await
     }
 
+    async fn queue_position(&self, tenant: &TenantId, id: JobId, now: Timestamp) -> Result<Option<i64>, StoreError> {
+        jobs::position(&self.readers, tenant, id, now).await
+    }
+
     async fn claim(&self, owner: &str, now: Timestamp, lease: Duration) -> Result<Option<JobRecord>, StoreError> {
         let owner = owner.to_owned();
         self.writer.write(async move |tx: &mut Tx| leases::claim(tx, &owner, now, lease).await).await

@@ -35,6 +35,8 @@ fn a_job_is_accepted_then_ends_with_a_model_and_metrics() {
     assert_eq!((accepted.header("location"), accepted.header("etag")), (own.as_str(), "\"1\""));
     assert!(!accepted.header("retry-after").is_empty());
     assert_eq!((&job["state"], &job["terminal"], &job["attempt"]), (&json!("queued"), &json!(false), &json!(0)));
+    let position = &job["queue"]["position"];
+    assert!(*position == 1 || position.is_null(), "next, or claimed before it was counted: {job}");
     assert_eq!((&job["object"], &job["links"]["self"]), (&json!("job"), &json!(own)));
     assert_eq!(
         job["progress"],
@@ -106,6 +108,10 @@ fn a_cancelled_job_never_succeeds() {
     // One place to compute: the second job waits behind the first.
     let (running, waiting) = (id(&long), id(&coral()));
     let cancel = |id: &str| app.post(&format!("/v1/jobs/{id}/cancel"), &json!(null));
+    let place = app.get(&format!("/v1/jobs/{waiting}")).json();
+    // The first may not have been claimed yet.
+    assert!([json!(1), json!(2)].contains(&place["queue"]["position"]), "{place}");
+    assert_eq!(place["queue"]["estimated_start"], json!(null));
     let cancelled = cancel(&waiting);
     assert_eq!(
         (cancelled.status, cancelled.json()["cancel_requested"].clone()),
