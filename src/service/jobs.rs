@@ -7,7 +7,9 @@ use tokio::sync::broadcast::error::RecvError;
 
 use super::error::{Code, ServiceError};
 use super::{JobRequest, Page, Service, cut, one_more};
-use crate::records::{Cursor, IdempotencyRecord, JobFilter, JobId, JobRecord, JobState, NewJob, PageRequest, TenantId};
+use crate::records::{
+    Cursor, IdempotencyRecord, JobFilter, JobId, JobRecord, JobState, NewJob, PageRequest, TenantId, Timestamp,
+};
 use crate::store::{Cancellation, CreateLimits, Creation};
 
 /// What comes with a request besides its document.
@@ -63,6 +65,21 @@ impl Service {
     ) -> Result<Submitted, ServiceError> {
         let now = self.clock.now();
         let id = JobId::at(now);
+        let key = context.key.map(|(key, fingerprint)| IdempotencyRecord {
+            tenant: tenant.clone(),
+            key,
+            fingerprint,
+            job: id,
+            created_at: now,
+        });
+        // Before anything else is looked at: what the spec names may have changed or gone since.
+        if let Some(key) = &key {
+            let keep = i64::try_from(self.limits.keep_keys.as_millis()).unwrap_or(i64::MAX);
+            let since = Timestamp::from_millis(now.millis().saturating_sub(keep));
+            if let Some(earlier) = self.store.earlier_request(key, since).await? {
+                return submitted(earlier);
+            }
+        }
         let draft = request.draft()?;
         let (priority, max_attempts) = (draft.priority, draft.max_attempts);
         let deadline_at = draft.deadline.as_ref().map(|(_, d)| now.plus(*d));
@@ -79,29 +96,8 @@ impl Service {
             spec: serde_json::to_value(&spec).map_err(ServiceError::internal)?,
             created_at: now,
         };
-        let key = context.key.map(|(key, fingerprint)| IdempotencyRecord {
-            tenant: tenant.clone(),
-            key,
-            fingerprint,
-            job: id,
-            created_at: now,
-        });
         let limits = CreateLimits { max_queued: self.limits.max_queued_jobs, keep_keys: self.limits.keep_keys };
-        match self.store.create_job(new, key, limits).await? {
-            Creation::Created(job) => Ok(Submitted::New(job)),
-            Creation::Replayed(job) => Ok(Submitted::Replayed(job)),
-            Creation::KeyReused => Err(ServiceError::new(
-                Code::IdempotencyKeyReused,
-                "this idempotency key was used for another request; take a new key",
-            )),
-            Creation::Duplicate(other) => {
-                let error = ServiceError::new(Code::JobDuplicate, format!("{other} does the same and has not ended"));
-                Err(ServiceError { job: Some(other), ..error })
-            }
-            Creation::QueueFull => {
-                Err(ServiceError::new(Code::QueueFull, "the queue is full; try again when jobs have ended"))
-            }
-        }
+        submitted(self.store.create_job(new, key, limits).await?)
     }
 
     /// # Errors
@@ -198,6 +194,25 @@ impl Service {
             _ => "the job has not ended; metrics are there once it has succeeded",
         };
         Err(ServiceError { job: Some(id), ..ServiceError::new(Code::JobStateConflict, detail) })
+    }
+}
+
+/// What the client is told of a creation.
+fn submitted(creation: Creation) -> Result<Submitted, ServiceError> {
+    match creation {
+        Creation::Created(job) => Ok(Submitted::New(job)),
+        Creation::Replayed(job) => Ok(Submitted::Replayed(job)),
+        Creation::KeyReused => Err(ServiceError::new(
+            Code::IdempotencyKeyReused,
+            "this idempotency key was used for another request; take a new key",
+        )),
+        Creation::Duplicate(other) => {
+            let error = ServiceError::new(Code::JobDuplicate, format!("{other} does the same and has not ended"));
+            Err(ServiceError { job: Some(other), ..error })
+        }
+        Creation::QueueFull => {
+            Err(ServiceError::new(Code::QueueFull, "the queue is full; try again when jobs have ended"))
+        }
     }
 }
 

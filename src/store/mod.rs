@@ -131,6 +131,10 @@ pub trait Store: Send + Sync + 'static {
         key: Option<IdempotencyRecord>,
         limits: CreateLimits,
     ) -> Result<Creation, StoreError>;
+    /// What a request with this key has come to, [`Creation::Replayed`] or [`Creation::KeyReused`], where
+    /// the key was used after `since`. For an answer before anything else is looked at; that no key makes
+    /// two jobs is kept by `create_job` alone.
+    async fn earlier_request(&self, key: &IdempotencyRecord, since: Timestamp) -> Result<Option<Creation>, StoreError>;
     async fn job(&self, tenant: &TenantId, id: JobId) -> Result<Option<JobRecord>, StoreError>;
     /// Newest first; the cursor is the last id.
     async fn jobs(

@@ -1,7 +1,7 @@
 //! Jobs as clients see them: create, read, list, cancel.
 
 use sqlx::Row as _;
-use sqlx::sqlite::SqlitePool;
+use sqlx::sqlite::{SqliteExecutor, SqlitePool};
 
 use super::super::{COUNTED_QUEUE, Cancellation, CreateLimits, Creation, QueueDepth, StoreError};
 use super::events::{StateEvent, append_state};
@@ -24,7 +24,7 @@ pub(super) async fn create(
 ) -> Result<Creation, StoreError> {
     if let Some(key) = &key {
         forget_keys(tx, new.created_at, limits).await?;
-        if let Some(earlier) = earlier_request(tx, &new.tenant, key).await? {
+        if let Some(earlier) = earlier_request(&mut tx.connection, key, Timestamp::from_millis(i64::MIN)).await? {
             return Ok(earlier);
         }
     }
@@ -53,14 +53,16 @@ async fn forget_keys(tx: &mut Tx, now: Timestamp, limits: CreateLimits) -> Resul
     Ok(())
 }
 
-async fn earlier_request(
-    tx: &mut Tx,
-    tenant: &TenantId,
+/// What the key was used for later than `since`.
+pub(super) async fn earlier_request(
+    connection: impl SqliteExecutor<'_>,
     key: &IdempotencyRecord,
+    since: Timestamp,
 ) -> Result<Option<Creation>, StoreError> {
     let sql = "SELECT k.fingerprint, j.* FROM idempotency_keys k JOIN jobs j ON j.id = k.job_id
-      WHERE k.tenant_id = ?1 AND k.key = ?2";
-    let row = sqlx::query(sql).bind(&tenant.0).bind(&key.key).fetch_optional(&mut tx.connection).await?;
+      WHERE k.tenant_id = ?1 AND k.key = ?2 AND k.created_at > ?3";
+    let query = sqlx::query(sql).bind(&key.tenant.0).bind(&key.key).bind(since.millis());
+    let row = query.fetch_optional(connection).await?;
     let Some(row) = row else { return Ok(None) };
     if row.try_get::<&str, _>("fingerprint")? == key.fingerprint {
         Ok(Some(Creation::Replayed(rows::job(&row)?)))

@@ -149,6 +149,10 @@ impl Store for SqliteStore {
         self.writer.write(async move |tx: &mut Tx| jobs::create(tx, new, key, limits).await).await
     }
 
+    async fn earlier_request(&self, key: &IdempotencyRecord, since: Timestamp) -> Result<Option<Creation>, StoreError> {
+        jobs::earlier_request(&self.readers, key, since).await
+    }
+
     async fn job(&self, tenant: &TenantId, id: JobId) -> Result<Option<JobRecord>, StoreError> {
         jobs::one(&self.readers, tenant, id).await
     }

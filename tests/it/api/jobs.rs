@@ -100,6 +100,29 @@ fn one_key_makes_one_job() {
 }
 
 #[test]
+fn a_key_replays_its_job_whatever_became_of_what_it_names() {
+    let app = TestApp::start();
+    app.penguins();
+    let send = |body: &Value| {
+        app.send("POST", "/v1/jobs", &[("Idempotency-Key", "k"), ("Prefer", "wait=60")], body.to_string().as_bytes())
+    };
+    let first = send(&coral());
+    // The same spec would now be resolved to another version, and then be refused: it has no labels.
+    assert_eq!(app.put("/v1/domains/adelie", b"a,b\n1,2\n2,1\n").status, 201);
+    app.post("/v1/jobs", &coral()).problem(422, "invalid_parameter");
+    let again = send(&coral());
+    assert_eq!(again.header("idempotency-replayed"), "true", "{}", again.text);
+    assert_eq!(
+        (&again.json()["id"], &again.json()["resolved"]["sources"]),
+        (&first.json()["id"], &json!(["adelie@1"]))
+    );
+    // The key is looked at before the spec.
+    let mut other = coral();
+    other["sources"] = json!(["none"]);
+    send(&other).problem(422, "idempotency_key_reused");
+}
+
+#[test]
 fn a_cancelled_job_never_succeeds() {
     let app = TestApp::start();
     app.penguins();

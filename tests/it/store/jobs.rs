@@ -78,6 +78,28 @@ fn a_key_replays_the_same_request_and_refuses_another() {
 }
 
 #[test]
+fn an_earlier_request_is_found_by_its_key_for_as_long_as_keys_are_kept() {
+    databases(|db| async move {
+        let new = db.new_job();
+        let asked = |print| key(&new, "k", print).unwrap();
+        let before = db.now();
+        db.clock.advance(Duration::from_millis(1));
+        let new = NewJob { created_at: db.now(), ..new.clone() };
+        let earlier = async |k: &IdempotencyRecord, since| db.store.earlier_request(k, since).await.unwrap();
+        assert_eq!(earlier(&asked("same"), before).await, None);
+        let Creation::Created(job) = db.store.create_job(new.clone(), key(&new, "k", "same"), LIMITS).await.unwrap()
+        else {
+            panic!("not created")
+        };
+        assert_eq!(earlier(&asked("same"), before).await, Some(Creation::Replayed(job)));
+        assert_eq!(earlier(&asked("other"), before).await, Some(Creation::KeyReused));
+        assert_eq!(earlier(&asked("same"), db.now()).await, None, "too old");
+        let stranger = IdempotencyRecord { tenant: TenantId("somebody else".into()), ..asked("same") };
+        assert_eq!(earlier(&stranger, before).await, None);
+    });
+}
+
+#[test]
 fn a_key_of_a_job_that_was_not_created_is_free() {
     databases(|db| async move {
         let full = CreateLimits { max_queued: 0, ..LIMITS };
