@@ -7,6 +7,7 @@ mod architecture;
 mod kill;
 mod process;
 mod readme;
+mod signals;
 mod store;
 mod support;
 mod worker;

@@ -1,6 +1,7 @@
 //! The real binary as its user runs it: started on a free port over a folder of its own, killed,
 //! started again.
 
+use std::fs::File;
 use std::net::{TcpListener, TcpStream};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -19,12 +20,21 @@ const START: Duration = Duration::from_secs(30);
 
 impl Process {
     pub fn start(data: &Path, port: u16, options: &[&str]) -> Self {
+        Self::spawn(data, port, options, Stdio::null())
+    }
+
+    /// The same, with everything that it logs in a file.
+    pub fn start_logging(data: &Path, port: u16, options: &[&str], log: &Path) -> Self {
+        Self::spawn(data, port, options, File::create(log).expect("a file").into())
+    }
+
+    fn spawn(data: &Path, port: u16, options: &[&str], stderr: Stdio) -> Self {
         let child = Command::new(env!("CARGO_BIN_EXE_adaptd"))
             .args(["serve", "--listen", &format!("127.0.0.1:{port}"), "--data"])
             .arg(data)
             .args(options)
             .stdout(Stdio::null())
-            .stderr(Stdio::null())
+            .stderr(stderr)
             .spawn()
             .expect("the binary starts");
         let mut process = Self { child, port };
