@@ -3,11 +3,17 @@
 use std::fmt;
 use std::marker::PhantomData;
 use std::str::FromStr;
+use std::sync::Mutex;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
-use uuid::{NoContext, Uuid};
+use uuid::{ContextV7, Uuid};
 
 use super::time::Timestamp;
+
+/// The last time and counter given out, so that ids of one process sort as they were made, within a
+/// millisecond too: the queue is first in, first out by them. A clock that is set back gives ids of the
+/// last time that was seen.
+static SEQUENCE: Mutex<ContextV7> = Mutex::new(ContextV7::new());
 
 /// What an id names; gives the prefix.
 pub trait Prefix: 'static {
@@ -48,10 +54,10 @@ impl Prefix for RequestKindOfId {
 }
 
 impl<P: Prefix> Id<P> {
-    /// A new id of that time.
+    /// A new id of that time, after every id that this process has made.
     pub fn at(now: Timestamp) -> Self {
         let ms = now.millis().max(0) as u64;
-        let time = uuid::Timestamp::from_unix(NoContext, ms / 1000, (ms % 1000) as u32 * 1_000_000);
+        let time = uuid::Timestamp::from_unix(&SEQUENCE, ms / 1000, (ms % 1000) as u32 * 1_000_000);
         Self { uuid: Uuid::new_v7(time), kind: PhantomData }
     }
 }
@@ -144,5 +150,23 @@ mod tests {
         assert!(a.to_string().starts_with("job_"));
         assert!(a.to_string().replace("job_", "mod_").parse::<JobId>().is_err());
         assert!(a.to_string().to_uppercase().parse::<JobId>().is_err());
+    }
+
+    #[test]
+    fn ids_of_one_millisecond_sort_as_they_were_made() {
+        let at = |ms| JobId::at(Timestamp::from_millis(ms));
+        // One that seems to come from before, and threads beside it, change nothing.
+        let make = |n: i64| (0..n).map(|i| at(if i % 10 == 0 { 4_000 } else { 5_000 })).collect::<Vec<_>>();
+        let made = std::thread::scope(|threads| {
+            let beside = threads.spawn(|| make(1_000));
+            [make(1_000), beside.join().expect("ids")]
+        });
+        for ids in &made {
+            assert!(ids.is_sorted_by(|a, b| a < b && a.to_string() < b.to_string()));
+        }
+        let mut all = made.concat();
+        all.sort();
+        all.dedup();
+        assert_eq!(all.len(), 2_000);
     }
 }

@@ -27,6 +27,19 @@ fn claims_go_by_priority_then_first_in_first_out() {
 }
 
 #[test]
+fn jobs_of_one_millisecond_are_claimed_as_they_came() {
+    databases(|db| async move {
+        let mut jobs = Vec::new();
+        for _ in 0..20 {
+            jobs.push(db.create(db.new_job()).await.id);
+        }
+        for expected in jobs {
+            assert_eq!(db.claim().await.map(|j| j.id), Some(expected));
+        }
+    });
+}
+
+#[test]
 fn a_job_goes_to_one_of_many_claimants() {
     databases(|db| async move {
         for _ in 0..20 {
