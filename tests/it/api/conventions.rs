@@ -1,5 +1,9 @@
 //! What holds for every endpoint.
 
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
+use std::time::Duration;
+
 use serde_json::json;
 
 use crate::support::TestApp;
@@ -25,6 +29,50 @@ fn what_is_not_there_is_a_problem_with_an_id() {
     app.get("/v1/models/none@2").problem(404, "model_not_found");
     app.get("/v1/methods/none").problem(404, "method_not_found");
     app.get("/v1/learners/none").problem(404, "learner_not_found");
+}
+
+#[test]
+fn a_packed_body_is_refused_and_not_taken_for_data() {
+    let app = TestApp::start();
+    for coding in ["gzip", "identity, zstd", "deflate"] {
+        let refused = app.send("PUT", "/v1/domains/a", &[("Content-Encoding", coding)], b"x\n1\n2\n");
+        let problem = refused.problem(415, "unsupported_media_type");
+        assert_eq!(refused.header("accept-encoding"), "identity");
+        assert!(problem["detail"].as_str().is_some_and(|d| d.contains("identity")), "{problem}");
+    }
+    assert_eq!(app.send("PUT", "/v1/domains/a", &[("Content-Encoding", "identity")], b"x\n1\n2\n").status, 201);
+}
+
+#[test]
+fn a_client_may_ask_before_it_sends() {
+    let app = TestApp::start();
+    let mut stream = TcpStream::connect(app.addr).unwrap();
+    stream.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
+    let head = "PUT /v1/domains/a HTTP/1.1\r\nHost: x\r\nConnection: close\r\nExpect: 100-continue\r\n\
+                Content-Length: 6\r\n\r\n";
+    stream.write_all(head.as_bytes()).unwrap();
+    let mut go_on = [0; 25];
+    stream.read_exact(&mut go_on).unwrap();
+    assert_eq!(&go_on, b"HTTP/1.1 100 Continue\r\n\r\n");
+    stream.write_all(b"x\n1\n2\n").unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 201"), "{answer}");
+}
+
+#[test]
+fn other_methods_are_answered_as_http_says() {
+    let app = TestApp::start();
+    app.put("/v1/domains/a", b"x\n1\n2\n");
+    for path in ["/livez", "/v1/domains/a", "/v1/methods", "/openapi.yaml"] {
+        let head = app.raw(&format!("HEAD {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"));
+        assert!(head.starts_with("HTTP/1.1 200") && head.ends_with("\r\n\r\n"), "{head}");
+        for method in ["OPTIONS", "BREW"] {
+            let refused = app.send(method, path, &[], b"");
+            refused.problem(405, "method_not_allowed");
+            assert!(refused.header("allow").contains("GET"), "{path}: {:?}", refused.headers);
+        }
+    }
 }
 
 #[test]
