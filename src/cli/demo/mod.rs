@@ -148,7 +148,6 @@ fn adapt(client: &Client, pair: &Pair) -> anyhow::Result<Vec<Finished>> {
         jobs.push((*method, id, bars.add(bar(method))));
     }
     let finished = jobs.into_iter().map(|(method, job, bar)| follow(client, method, job, &bar)).collect();
-    bars.clear()?;
     finished
 }
 
