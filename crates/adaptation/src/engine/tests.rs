@@ -182,6 +182,7 @@ fn a_class_that_only_the_target_has_counts_as_wrong() {
     let gentoo = with_labels(&penguins("gentoo@1", GENTOO), |i, word| if i < 19 { Some("chick".into()) } else { word });
     let metrics = run_on(&spec("coral", json!({"kind": "target_labels"})), &gentoo).expect("a run").metrics;
     let confusion = metrics.confusion.expect("a classification");
+    assert!(metrics.notes.iter().any(|n| n.contains("chick")), "{:?}", metrics.notes);
     assert_eq!(confusion.classes, ["female", "male", "chick"]);
     assert_eq!(confusion.adapted[2].iter().sum::<u64>(), 19);
     assert!(accuracy(&metrics.adapted) < 0.85);
