@@ -42,11 +42,11 @@ impl FromStr for Name {
     }
 }
 
-/// A name in the form of an id could never be reached: the id would be taken first.
+/// A name in the form of a domain's or a model's id could never be reached: the id would be taken first.
+/// That of a job may be a name: it is what a model is called that was given none.
 fn looks_like_an_id(text: &str) -> bool {
-    text.split_once('_').is_some_and(|(prefix, rest)| {
-        ["dom", "job", "mod", "req"].contains(&prefix) && uuid::Uuid::try_parse(rest).is_ok()
-    })
+    text.split_once('_')
+        .is_some_and(|(prefix, rest)| ["dom", "mod"].contains(&prefix) && uuid::Uuid::try_parse(rest).is_ok())
 }
 
 impl fmt::Display for Name {
