@@ -20,6 +20,9 @@ use adaptd::config::Options;
 use anyhow::{Context, bail};
 use serde_json::{Value, json};
 
+/// The name of a row, and the method that it runs.
+type Row = (&'static str, fn() -> Value);
+
 /// One table: its domains, tasks and settings.
 struct Table {
     title: &'static str,
@@ -27,7 +30,7 @@ struct Table {
     /// Short names in the head of the table, and files.
     domains: &'static [(&'static str, &'static str)],
     scaling: &'static str,
-    rows: &'static [(&'static str, fn() -> Value)],
+    rows: &'static [Row],
 }
 
 const SURF: Table = Table {
