@@ -73,20 +73,24 @@ fn open(archive: &mut Archive, name: &str, limits: &Limits) -> Result<Option<(He
         Err(ZipError::FileNotFound) => return Ok(None),
         Err(error) => return Err(refuse(reason(&error))),
     };
+    let packed = file.compressed_size();
     // Enough for the longest header, and no more of an array that will be refused.
     let mut bytes = Vec::new();
     let unreadable = |e: std::io::Error| refuse(format!("it cannot be unpacked, the archive may be damaged: {e}"));
     (&mut file).take(npy::MAX_HEADER as u64 + 12).read_to_end(&mut bytes).map_err(unreadable)?;
     let (header, start) = npy::parse_header(&bytes).map_err(refuse)?;
-    let expected = header.n_elements().and_then(|n| n.checked_mul(header.size));
-    let expected = expected.filter(|n| *n as u64 <= limits.decompressed_bytes).ok_or_else(|| {
+    let too_large = || {
         let message = format!(
-            "array {name} of shape {:?} unpacks to more than {} bytes; send fewer rows or columns",
-            header.shape, limits.decompressed_bytes
+            "array {name} of shape {:?} unpacks to more than {} bytes or {} times its size; send fewer rows or columns",
+            header.shape, limits.decompressed_bytes, limits.unpack_ratio
         );
         IngestError::Decompression { message }
-    })?;
+    };
+    let expected = header.n_elements().and_then(|n| n.checked_mul(header.size)).ok_or_else(too_large)?;
     check_shape(&header, name, limits)?;
+    if !limits.may_unpack(packed, expected as u64) {
+        return Err(too_large());
+    }
     let mut data = bytes.split_off(start);
     // The vector grows with the bytes that are there, never with what the header says; one byte more shows a lie.
     let missing = (expected + 1).saturating_sub(data.len());

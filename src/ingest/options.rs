@@ -52,6 +52,8 @@ pub struct Limits {
     pub bytes: u64,
     /// Of what a compressed body unpacks to.
     pub decompressed_bytes: u64,
+    /// Times that packed data may grow when it is unpacked, beyond the first 64 MiB. Real tables stay far below.
+    pub unpack_ratio: u64,
     pub rows: usize,
     pub columns: usize,
     /// A cell takes up to 16 bytes: the default is 3.2 GB at the worst.
@@ -64,7 +66,8 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             bytes: 2 << 30,
-            decompressed_bytes: 4 << 30,
+            decompressed_bytes: 1 << 30,
+            unpack_ratio: 250,
             rows: 10_000_000,
             columns: 20_000,
             cells: 200_000_000,
@@ -73,7 +76,15 @@ impl Default for Limits {
     }
 }
 
+/// Whatever its ratio, this much may always be unpacked.
+const UNPACK_FREELY: u64 = 64 << 20;
+
 impl Limits {
+    /// Whether so many packed bytes may become so many unpacked ones.
+    pub(super) fn may_unpack(&self, packed: u64, unpacked: u64) -> bool {
+        unpacked <= self.decompressed_bytes && unpacked <= packed.saturating_mul(self.unpack_ratio).max(UNPACK_FREELY)
+    }
+
     /// Whether a table of this shape is accepted.
     pub(super) fn check_shape(&self, n_rows: usize, n_columns: usize) -> Result<(), IngestError> {
         if n_columns > self.columns {

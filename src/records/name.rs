@@ -36,9 +36,17 @@ impl FromStr for Name {
         let bytes = text.as_bytes();
         let good = (1..=Self::MAX_LEN).contains(&bytes.len())
             && word(bytes[0])
-            && bytes.iter().all(|&b| word(b) || matches!(b, b'.' | b'_' | b'-'));
+            && bytes.iter().all(|&b| word(b) || matches!(b, b'.' | b'_' | b'-'))
+            && !looks_like_an_id(text);
         if good { Ok(Self(text.to_owned())) } else { Err(BadName) }
     }
+}
+
+/// A name in the form of a domain's or a model's id could never be reached: the id would be taken first.
+/// That of a job may be a name: it is what a model is called that was given none.
+fn looks_like_an_id(text: &str) -> bool {
+    text.split_once('_')
+        .is_some_and(|(prefix, rest)| ["dom", "mod"].contains(&prefix) && uuid::Uuid::try_parse(rest).is_ok())
 }
 
 impl fmt::Display for Name {
@@ -115,7 +123,20 @@ mod tests {
     fn names_hold_no_path_and_no_surprise() {
         check("churn-eu_2.1", true);
         check(&"a".repeat(100), true);
-        for bad in ["", "../x", "a/b", ".a", "-a", "A", "é", "a b", "a\0", "a@1", &"a".repeat(101)] {
+        for bad in [
+            "",
+            "../x",
+            "a/b",
+            ".a",
+            "-a",
+            "A",
+            "é",
+            "a b",
+            "a\0",
+            "a@1",
+            "dom_0197f1c2-4192-7000-8000-000000000000",
+            &"a".repeat(101),
+        ] {
             check(bad, false);
         }
     }

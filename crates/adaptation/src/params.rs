@@ -52,7 +52,7 @@ impl<P: Params> Checked<P> {
         if !errors.is_empty() {
             return Err(ParamErrors(errors));
         }
-        serde_json::from_value(value.clone()).map(Checked).map_err(|e| {
+        serde_json::from_value(with_integers(value)).map(Checked).map_err(|e| {
             ParamErrors(vec![ParamError { pointer: String::new(), code: "invalid_parameter", detail: e.to_string() }])
         })
     }
@@ -105,10 +105,32 @@ fn check(schema: &Value, value: &Value) -> Vec<ParamError> {
                 detail: format!("unknown parameter{}", known_names(schema)),
             }));
         } else {
-            errors.push(ParamError { pointer: at, code: "invalid_parameter", detail: error.to_string() });
+            errors.push(ParamError { pointer: at, code: "invalid_parameter", detail: explain(&error) });
         }
     }
     errors
+}
+
+/// What is wrong, in words. Where none of several forms fits, what each of them asks for.
+fn explain(error: &jsonschema::ValidationError<'_>) -> String {
+    use jsonschema::error::ValidationErrorKind::{AnyOf, OneOfNotValid};
+    let (AnyOf { context } | OneOfNotValid { context }) = error.kind() else { return error.to_string() };
+    let forms: Vec<String> = context.iter().filter_map(|form| form.first()).map(explain).collect();
+    forms.join(", or ")
+}
+
+/// Whole numbers written with a fraction of zero, such as `2.0`, as the integers they are: JSON Schema
+/// holds them for the same.
+fn with_integers(value: &Value) -> Value {
+    match value {
+        Value::Number(n) => match n.as_f64() {
+            Some(v) if n.is_f64() && v.fract() == 0.0 && v.abs() < 2.0_f64.powi(53) => Value::from(v as i64),
+            _ => value.clone(),
+        },
+        Value::Array(items) => items.iter().map(with_integers).collect(),
+        Value::Object(fields) => fields.iter().map(|(k, v)| (k.clone(), with_integers(v))).collect(),
+        _ => value.clone(),
+    }
 }
 
 fn known_names(schema: &Value) -> String {

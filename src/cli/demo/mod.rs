@@ -147,9 +147,7 @@ fn adapt(client: &Client, pair: &Pair) -> anyhow::Result<Vec<Finished>> {
         let id = job["id"].as_str().context("a job has an id")?.to_owned();
         jobs.push((*method, id, bars.add(bar(method))));
     }
-    let finished = jobs.into_iter().map(|(method, job, bar)| follow(client, method, job, &bar)).collect();
-    bars.clear()?;
-    finished
+    jobs.into_iter().map(|(method, job, bar)| follow(client, method, job, &bar)).collect()
 }
 
 fn bar(method: &str) -> ProgressBar {

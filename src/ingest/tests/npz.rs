@@ -61,3 +61,11 @@ fn bad_npz_is_refused() {
         assert!(read(&Bytes::copy_from_slice(&whole[..end]), &Options::default()).is_err(), "cut at {end}");
     }
 }
+
+#[test]
+fn an_archive_that_unpacks_to_a_thousand_times_its_size_is_refused() {
+    let rows = 9_000_000;
+    let bomb = archive(&[("X", npy("<f8", &format!("({rows}, 1)"), &vec![0; 8 * rows]))]);
+    assert!(bomb.len() < 1 << 20, "the zeros are packed");
+    assert_eq!(refused(bomb, &Options::default()).0, "decompression_limit");
+}

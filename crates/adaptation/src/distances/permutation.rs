@@ -31,7 +31,7 @@ pub struct PermutationTest {
 /// MMD² of `x` and `y` with a p-value from `n_permutations` seeded relabellings of the pooled rows.
 ///
 /// # Errors
-/// As [`mmd2`].
+/// As [`mmd2`](super::mmd::mmd2).
 pub fn permutation_test(
     x: ArrayView2<f64>,
     y: ArrayView2<f64>,

@@ -156,6 +156,12 @@ impl<'a> Run<'a> {
             (None, Needs::Nothing) => task_of(input.task, input.sources, None),
             (None, Needs::TargetLabels) => task_of(input.task, input.sources, Some(input.target)),
         };
+        // Without any label, the source that lacks them is named where it is prepared.
+        if let [only] = task.classes() {
+            return Err(FitError::Degenerate(format!(
+                "the labels that may be learnt from hold only {only:?}; a classification needs rows of two classes"
+            )));
+        }
         let base = input.base.map(|b| b.predictor.as_ref());
         Ok(Self { spec, input, method, learner: BoundLearner { learner, params: &spec.learner.params, base }, task })
     }

@@ -82,7 +82,8 @@ impl Scored {
             metrics::score_classification(&self.truth_codes, &codes, Some((scores.view(), kind)), classes, draws)
         };
         let (adapted, source_only) = (report(&self.adapted), report(&self.source_only));
-        let notes = self.unpredicted_classes(classes.len());
+        let mut notes = self.unpredicted_classes(classes.len());
+        notes.extend(self.unlearnt_classes(classes));
         BothScores {
             per_class: adapted.per_class,
             confusion: Some(Confusion {
@@ -111,6 +112,17 @@ impl Scored {
             source_only: Some(report(&self.source_only)),
             ..BothScores::default()
         }
+    }
+
+    /// Classes that the target has and no row that was learnt from.
+    fn unlearnt_classes(&self, classes: &[String]) -> Option<String> {
+        let known = self.adapted.iter().find_map(|p| match p {
+            Prediction::Classes { scores, .. } => Some(scores.ncols()),
+            Prediction::Values(_) => None,
+        })?;
+        let unlearnt = &classes[known.min(classes.len())..];
+        (!unlearnt.is_empty())
+            .then(|| format!("no source has the target's classes {}; their rows count as wrong", unlearnt.join(", ")))
     }
 
     /// A model that answers one class only looks fine by accuracy where that class is frequent.

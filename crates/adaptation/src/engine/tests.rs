@@ -167,10 +167,22 @@ fn a_method_that_trains_on_target_labels_is_not_scored_by_them() {
 }
 
 #[test]
+fn a_source_of_one_class_is_refused_by_its_name() {
+    let sources = [with_labels(&penguins("adelie@1", ADELIE), |_, _| Some("female".into()))];
+    let target = penguins("gentoo@1", GENTOO);
+    let input = Input { task: TaskKind::Classification, sources: &sources, target: &target, base: None };
+    let spec = spec("coral", json!({"kind": "target_labels"}));
+    let error = run(&spec, &input, &mut Ctx::new(0, &Silent)).err().expect("one class");
+    assert_eq!(error.code(), "job.data_degenerate");
+    assert!(error.to_string().contains("only \"female\""), "{error}");
+}
+
+#[test]
 fn a_class_that_only_the_target_has_counts_as_wrong() {
     let gentoo = with_labels(&penguins("gentoo@1", GENTOO), |i, word| if i < 19 { Some("chick".into()) } else { word });
     let metrics = run_on(&spec("coral", json!({"kind": "target_labels"})), &gentoo).expect("a run").metrics;
     let confusion = metrics.confusion.expect("a classification");
+    assert!(metrics.notes.iter().any(|n| n.contains("chick")), "{:?}", metrics.notes);
     assert_eq!(confusion.classes, ["female", "male", "chick"]);
     assert_eq!(confusion.adapted[2].iter().sum::<u64>(), 19);
     assert!(accuracy(&metrics.adapted) < 0.85);

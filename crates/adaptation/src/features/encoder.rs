@@ -141,6 +141,17 @@ impl Encoder {
         if problems.is_empty() { Ok(self.assemble(table.n_rows(), &inputs)) } else { Err(problems) }
     }
 
+    /// The first entry of an encoded matrix whose magnitude is beyond `bound`, as row and input column.
+    pub(super) fn first_beyond(&self, x: &Matrix, bound: f64) -> Option<(usize, &str)> {
+        let (row, output) = x.first_entry(|v| v.abs() > bound)?;
+        let mut end = 0;
+        let column = self.columns.iter().find(|c| {
+            end += c.encoding.width();
+            output < end
+        })?;
+        Some((row, &column.name))
+    }
+
     fn check(&self, column: &EncodedColumn, found: &Column, problems: &mut Vec<InputProblem>) {
         let words = !is_numeric(found.values.kind());
         let wrong = |row: usize| match &column.encoding {

@@ -10,6 +10,9 @@ use crate::data::{DomainTable, Kind, Table};
 use crate::linalg::Matrix;
 use crate::parts::{LoadError, Parts};
 
+/// Values beyond this have squares, and sums of squares, that are not finite.
+const LARGEST: f64 = 1e150;
+
 /// A fitted pipeline from tables to matrices. Holds the scaling of the target, which is the one that
 /// rows to come are scaled with.
 #[derive(Debug, Clone, PartialEq)]
@@ -41,14 +44,23 @@ impl Pipeline {
     ) -> Result<FittedFeatures, FitError> {
         let domains: Vec<&DomainTable> = sources.iter().chain([target]).collect();
         let encoder = Encoder::fit(&domains, &params)?;
-        let encode =
-            |domain: &DomainTable| {
+        let encode = |domain: &DomainTable| -> Result<Matrix, FitError> {
+            let x =
                 encoder.transform(&domain.table).map_err(|problems| {
                     FitError::Degenerate(problems.first().map_or_else(String::new, |p| {
                         format!("column {:?} of {}: {}", p.column, domain.name, p.detail)
                     }))
-                })
-            };
+                })?;
+            match encoder.first_beyond(&x, LARGEST) {
+                None => Ok(x),
+                Some((row, column)) => Err(FitError::Degenerate(format!(
+                    "column {column:?} of {}, row {}: the value is beyond {LARGEST:e}, so that its square is not finite; \
+                     rescale the column",
+                    domain.name,
+                    row + 1
+                ))),
+            }
+        };
         let sources = sources.iter().map(encode).collect::<Result<Vec<_>, _>>()?;
         let target = encode(target)?;
         let maps = scaling(&sources, &target, params.scaling);
@@ -234,6 +246,15 @@ mod tests {
         assert_eq!(codes(&Table::new(vec![])), ["missing_column", "missing_column"]);
         let relaxed = fit(FeatureParams::default()).pipeline;
         assert!(relaxed.transform(&words("1", "zzz")).is_ok());
+    }
+
+    #[test]
+    fn a_value_too_large_to_square_is_named() {
+        let good = domain(&[Some(1.0)], &[Some("a")]);
+        let huge = domain(&[Some(2.0), Some(1e300)], &[Some("a"), Some("b")]);
+        let huge = DomainTable { name: "huge@1".into(), ..huge };
+        let error = Pipeline::fit(&[good], &huge, FeatureParams::default()).expect_err("1e300").to_string();
+        assert!(error.contains("\"n\" of huge@1, row 2"), "{error}");
     }
 
     #[test]

@@ -65,9 +65,8 @@ pub fn symmetric_eigen(a: ArrayView2<f64>) -> Result<(Array1<f64>, Array2<f64>),
 /// The `k` largest eigenvalues, descending `(k,)`, and their eigenvectors as columns `(n, k)`, of the
 /// symmetric matrix `a (n, n)`. `k` beyond n means n.
 ///
-/// Large problems with few vectors go through a restarted Krylov method, whose answer is kept only
-/// where its residuals are small and a second search finds nothing larger outside of it (one start
-/// vector sees a repeated eigenvalue once); otherwise the whole spectrum is computed.
+/// Large problems with few vectors go through a restarted block Krylov method of bounded work, whose
+/// answer is kept only where its residuals are small; otherwise the whole spectrum is computed.
 ///
 /// # Errors
 /// [`DecomposeError::NotFinite`] or [`DecomposeError::NotConverged`].
@@ -75,7 +74,7 @@ pub fn top_symmetric_eigen(a: ArrayView2<f64>, k: usize) -> Result<(Array1<f64>,
     let n = square(a);
     let k = k.min(n);
     finite(a)?;
-    // The Krylov space holds at least twice as many vectors as are asked for, and is restarted.
+    // The Krylov space holds five times as many vectors as are asked for; more of them do not pay.
     let partial = if n >= PARTIAL_FROM && k > 0 && k <= n / 16 { partial_eigen(a, k) } else { None };
     if let Some((values, mut vectors)) = partial {
         fix_signs(&mut vectors);

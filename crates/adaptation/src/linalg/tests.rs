@@ -191,3 +191,12 @@ fn column_means_of_no_rows_are_zero() {
     assert_eq!(column_means(Array2::zeros((0, 3)).view()), Array1::<f64>::zeros(3));
     assert_eq!(column_means(random(4, 2, 0).view()).len(), random(4, 2, 0).sum_axis(Axis(0)).len());
 }
+
+/// Kernel matrices look like this: after a few dozen values there is only rounding noise, in which a
+/// search for one more direction never ends unless its work is bounded.
+#[test]
+fn a_spectrum_that_runs_into_noise_ends_the_search() {
+    for decay in [0.3, 1.0, 3.0] {
+        check_top((0..600).map(|i| (-decay * i as f64).exp()).collect(), 30);
+    }
+}

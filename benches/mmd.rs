@@ -1,7 +1,7 @@
 //! Prints the cost of exact MMD² on two domains of n rows and 64 columns, of the same with permutations,
 //! and of the matrix product of the same shapes by the same library in the same run.
 //!
-//! `cargo run --release -p adaptation --example bench_mmd -- 8000 [permutations]`
+//! `cargo bench --bench mmd -- 8000 [permutations]`
 #![expect(clippy::disallowed_methods, reason = "a benchmark reads the clock")]
 
 use std::time::Instant;

@@ -1,6 +1,6 @@
 //! Prints the cost of kernel mean matching (RBF, median bandwidth) on two domains of n rows and 64 columns.
 //!
-//! `cargo run --release -p adaptation --example bench_kmm -- 2000 [max_landmarks]`
+//! `cargo bench --bench kmm -- 2000 [max_landmarks]`
 #![expect(clippy::disallowed_methods, reason = "a benchmark reads the clock")]
 
 use std::time::Instant;
