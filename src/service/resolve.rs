@@ -7,7 +7,7 @@ use std::sync::Arc;
 use adaptation::data::{Role, TaskKind};
 use adaptation::engine::{Choice, Evaluation, FittedModel, Spec};
 use adaptation::features::FeatureParams;
-use adaptation::methods::{Card, Needs};
+use adaptation::methods::{Card, Method, Needs};
 use adaptation::{learners, methods};
 use serde_json::Value;
 
@@ -44,7 +44,7 @@ impl Service {
             let detail = format!("{} does not do {}", card.id, word(task));
             return Err(ServiceError::at(Code::InvalidParameter, "/method/id", detail));
         }
-        let learner = learner_for(&draft, &inputs, task)?;
+        let learner = learner_for(&draft, &inputs, task, method)?;
         shared_columns(&inputs)?;
         let labelled = is_labelled(&inputs.target);
         let evaluation = evaluation_for(draft.evaluation, labelled, card)?;
@@ -184,7 +184,7 @@ fn task_of(draft: &Drafted, inputs: &Inputs) -> Result<TaskKind, ServiceError> {
     Ok(task)
 }
 
-fn learner_for(draft: &Drafted, inputs: &Inputs, task: TaskKind) -> Result<Choice, ServiceError> {
+fn learner_for(draft: &Drafted, inputs: &Inputs, task: TaskKind, method: &dyn Method) -> Result<Choice, ServiceError> {
     let of_base = spec_of_base(inputs).map(|s| s.learner.clone());
     if let (Some(base), Some(given)) = (&of_base, &draft.learner)
         && base.id != given.id
@@ -199,6 +199,10 @@ fn learner_for(draft: &Drafted, inputs: &Inputs, task: TaskKind) -> Result<Choic
     };
     if !learner.card().tasks.contains(&task) {
         let detail = format!("{} does not do {}", choice.id, word(task));
+        return Err(ServiceError::at(Code::InvalidParameter, "/learner/id", detail));
+    }
+    if let Err(detail) = method.accepts(learner.card()) {
+        let detail = format!("{}: {detail}", method.card().id);
         return Err(ServiceError::at(Code::InvalidParameter, "/learner/id", detail));
     }
     Ok(choice)

@@ -87,6 +87,9 @@ fn what_the_data_cannot_give_is_told_at_once() {
     invalid(json!({"target": "plain", "evaluation": {"kind": "target_labels"}}), &["/evaluation/kind"]);
     invalid(json!({"method": {"id": "target_only"}, "evaluation": {"kind": "target_labels"}}), &["/evaluation/kind"]);
     invalid(json!({"sources": ["values"], "target": "values", "learner": {"id": "logistic"}}), &["/learner/id"]);
+    let wrapped = json!({"method": {"id": "fine_tuning"}, "learner": {"id": "nearest_neighbors"}});
+    let refusal = invalid(wrapped, &["/learner/id"]);
+    assert!(refusal["detail"].as_str().is_some_and(|d| d.contains("logistic")), "{refusal}");
     refused(&app, &json!({"target": "other"}), "schema_incompatible", &["/target"]);
     refused(&app, &json!({"target": "values"}), "schema_incompatible", &["/target"]);
     invalid(json!({"kind": "fine_tune", "method": null, "sources": null}), &["/base"]);

@@ -12,7 +12,7 @@ use serde_json::Value;
 use crate::context::{Ctx, FitError};
 use crate::data::{Dataset, Labels, Problem, Task, TaskKind};
 use crate::features::{DomainMaps, Map};
-use crate::learners::{BoundLearner, Predictor, Targets, Training};
+use crate::learners::{BoundLearner, LearnerCard, Predictor, Targets, Training};
 use crate::linalg::Matrix;
 use crate::params::{Checked, ParamErrors, Params, schema_of};
 
@@ -121,6 +121,14 @@ pub trait MetaEstimator: 'static {
     const CARD: Card;
     type Params: Params;
 
+    /// Whether the method can wrap this learner. Asked before a job is accepted and again by every fit.
+    ///
+    /// # Errors
+    /// Why it cannot, for the caller to read.
+    fn accepts(_learner: &LearnerCard) -> Result<(), String> {
+        Ok(())
+    }
+
     /// # Errors
     /// [`FitError`] with the reason.
     fn fit(
@@ -147,6 +155,13 @@ pub trait Method: Send + Sync {
     /// # Errors
     /// All that is wrong with the parameters.
     fn check(&self, params: &Value) -> Result<(), ParamErrors>;
+    /// Whether this learner can follow the method.
+    ///
+    /// # Errors
+    /// Why it cannot.
+    fn accepts(&self, _learner: &LearnerCard) -> Result<(), String> {
+        Ok(())
+    }
     /// # Errors
     /// As the method's own fit; parameters must have passed `check`.
     fn fit(
@@ -237,6 +252,10 @@ impl<M: MetaEstimator> Method for MetaMethod<M> {
         Checked::<M::Params>::new(params).map(drop)
     }
 
+    fn accepts(&self, learner: &LearnerCard) -> Result<(), String> {
+        M::accepts(learner)
+    }
+
     fn fit(
         &self,
         problem: &Problem,
@@ -245,6 +264,8 @@ impl<M: MetaEstimator> Method for MetaMethod<M> {
         ctx: &mut Ctx,
     ) -> Result<FittedMethod, FitError> {
         let checked = checked::<M::Params>(params)?;
+        M::accepts(learner.learner.card())
+            .map_err(|detail| FitError::Invalid { pointer: "/learner/id".into(), detail })?;
         sound(problem)?;
         ctx.reserve(M::CARD.id, self.memory_bytes(problem, params))?;
         ctx.check()?;

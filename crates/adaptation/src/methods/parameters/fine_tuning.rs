@@ -30,7 +30,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::context::{Ctx, FitError};
 use crate::data::{Dataset, Labels, Problem, TaskKind};
-use crate::learners::{BoundLearner, Prediction, Predictor, Scores, Start};
+use crate::learners::{BoundLearner, LEARNERS, LearnerCard, Prediction, Predictor, Scores, Start};
 use crate::methods::{Adaptation, Card, DomainMaps, Family, Labelled, Map, MetaEstimator, Needs, Toy};
 use crate::params::{Checked, Pull};
 
@@ -84,18 +84,20 @@ impl MetaEstimator for FineTuning {
     };
     type Params = Params;
 
+    fn accepts(learner: &LearnerCard) -> Result<(), String> {
+        if learner.warm_start {
+            return Ok(());
+        }
+        let able: Vec<&str> = LEARNERS.iter().map(|l| l.card()).filter(|c| c.warm_start).map(|c| c.id).collect();
+        Err(format!("{} cannot be continued from a fitted model; take one of {}", learner.id, able.join(", ")))
+    }
+
     fn fit(
         problem: &Problem,
         learner: &BoundLearner,
         params: &Checked<Params>,
         ctx: &mut Ctx,
     ) -> Result<Box<dyn Predictor>, FitError> {
-        if !learner.learner.card().warm_start {
-            return Err(FitError::Invalid {
-                pointer: "/learner".into(),
-                detail: format!("{} cannot be continued from a fitted model", learner.learner.card().id),
-            });
-        }
         let known = problem.target.labels.known_rows();
         if known.is_empty() {
             return Err(FitError::LabelMissing("fine_tuning needs labelled target rows; there are none".into()));
@@ -348,8 +350,10 @@ mod tests {
 
     #[test]
     fn a_learner_without_weights_is_refused_by_name() {
-        let refused = fit(&concept(10, false).0, "nearest_neighbors", json!(null)).map(drop);
-        assert!(matches!(refused, Err(FitError::Invalid { pointer, .. }) if pointer == "/learner"));
+        let card = |id: &str| learners::find(id).unwrap().card();
+        let refused = FineTuning::accepts(card("nearest_neighbors"));
+        assert!(refused.is_err_and(|why| why.contains("logistic") && why.contains("ridge")));
+        assert_eq!(FineTuning::accepts(card("linear_svm")), Ok(()));
     }
 
     #[test]
