@@ -92,6 +92,12 @@ impl AttemptHandle {
         answer.await.unwrap_or_else(|_| Err(job_error(PANIC, "the computation ended without an answer")))
     }
 
+    /// The most memory that the process took since the attempt began, in bytes beyond what it held then;
+    /// `None` unless the attempt has been alone.
+    pub fn peak_bytes(&self) -> Option<u64> {
+        self.0.slot.peak_bytes()
+    }
+
     /// The following steps fill this part of the progress bar; without it each phase fills the whole.
     pub fn window(&self, part: RangeInclusive<f64>) {
         self.reports().window = part;

@@ -132,7 +132,7 @@ impl Runner for Executor {
             signature,
             lineage,
         };
-        let metrics = of_job(metrics, &job, load_time);
+        let metrics = of_job(metrics, &job, load_time, handle.peak_bytes());
         Ok(Completion { model: Some(new), metrics, result: json!({}) })
     }
 }
@@ -157,8 +157,9 @@ fn fit(
     Ok((model, metrics))
 }
 
-/// The published numbers: those of the library, with the job and the time that loading took.
-fn of_job(metrics: engine::Metrics, job: &JobRecord, load: Duration) -> Value {
+/// The published numbers: those of the library, with the job, the time that loading took, and the memory.
+fn of_job(mut metrics: engine::Metrics, job: &JobRecord, load: Duration, peak: Option<u64>) -> Value {
+    metrics.memory_bytes.peak = peak;
     let mut metrics = json!(metrics);
     metrics["job"] = json!(job.id);
     metrics["timings_ms"]["load"] = json!(load.as_secs_f64() * 1e3);

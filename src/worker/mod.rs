@@ -9,6 +9,7 @@
 mod attempt;
 pub mod errors;
 mod execute;
+mod memory;
 mod supervise;
 mod threads;
 mod workers;

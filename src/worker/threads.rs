@@ -9,6 +9,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use rayon::{ThreadPool, ThreadPoolBuildError, ThreadPoolBuilder};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use super::memory::Watch;
+
 /// How much the compute threads give way to the threads that answer requests.
 #[cfg(target_os = "linux")]
 const NICE: i32 = 10;
@@ -22,6 +24,8 @@ pub(super) struct Slots {
     n_threads: usize,
     /// Attempts that run. Fewer than the places taken, one of which waits for the next job.
     n_running: Arc<AtomicUsize>,
+    /// Attempts that have begun in this process.
+    n_begun: Arc<AtomicUsize>,
 }
 
 /// One place, taken.
@@ -35,12 +39,19 @@ pub(super) struct BusySlot {
     slot: Slot,
     /// Threads for the attempt: all for a lone one, a share where others run.
     n_threads: usize,
+    /// Of an attempt that began alone: how many had begun with it, and the watch over memory.
+    alone: Option<(usize, Watch)>,
 }
 
 impl Slots {
     pub(super) fn new(n_threads: usize) -> Self {
         let n_threads = n_threads.max(1);
-        Self { semaphore: Arc::new(Semaphore::new(n_threads)), n_threads, n_running: Arc::default() }
+        Self {
+            semaphore: Arc::new(Semaphore::new(n_threads)),
+            n_threads,
+            n_running: Arc::default(),
+            n_begun: Arc::default(),
+        }
     }
 
     /// A free place, as soon as there is one.
@@ -54,11 +65,21 @@ impl Slot {
     /// An attempt begins in this place.
     pub(super) fn occupy(self) -> BusySlot {
         let n_running = self.slots.n_running.fetch_add(1, Ordering::Relaxed) + 1;
-        BusySlot { n_threads: (self.slots.n_threads / n_running).max(1), slot: self }
+        let n_begun = self.slots.n_begun.fetch_add(1, Ordering::Relaxed) + 1;
+        let alone = if n_running == 1 { Watch::begin().map(|watch| (n_begun, watch)) } else { None };
+        BusySlot { n_threads: (self.slots.n_threads / n_running).max(1), alone, slot: self }
     }
 }
 
 impl BusySlot {
+    /// The most memory that the process took during the attempt, in bytes beyond what it held before; `None`
+    /// unless no other attempt ran beside it.
+    pub(super) fn peak_bytes(&self) -> Option<u64> {
+        let (n_begun, watch) = self.alone.as_ref()?;
+        let still_alone = self.slot.slots.n_begun.load(Ordering::Relaxed) == *n_begun;
+        if still_alone { watch.peak() } else { None }
+    }
+
     /// Starts the attempt's threads.
     pub(super) fn pool(&self) -> Result<ThreadPool, ThreadPoolBuildError> {
         ThreadPoolBuilder::new()

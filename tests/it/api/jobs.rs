@@ -60,6 +60,10 @@ fn a_job_is_accepted_then_ends_with_a_model_and_metrics() {
     assert!(metrics["adapted"]["accuracy"]["value"].as_f64().is_some_and(|a| a > 0.8), "{metrics}");
     assert!(metrics["distances"]["mmd2"]["before"].is_number(), "{metrics}");
     assert!(metrics["timings_ms"]["fit"].is_number(), "{metrics}");
+    assert!(metrics["memory_bytes"]["estimate"].is_number(), "{metrics}");
+    if cfg!(target_os = "linux") {
+        assert!(metrics["memory_bytes"]["peak"].is_number(), "the job ran alone: {metrics}");
+    }
 }
 
 #[test]
