@@ -5,7 +5,7 @@ COPY . .
 RUN cargo build --release --locked --bin adaptd
 
 FROM debian:bookworm-slim
-RUN useradd --system --uid 10001 --home-dir /data --create-home adaptd
+RUN useradd --uid 10001 --home-dir /data --create-home adaptd
 COPY --from=build /src/target/release/adaptd /usr/local/bin/adaptd
 USER adaptd
 VOLUME /data
