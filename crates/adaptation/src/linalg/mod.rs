@@ -2,6 +2,7 @@
 //! The only room that names `faer`; everything else speaks `ndarray`.
 
 mod banded;
+mod constrained;
 mod decompose;
 mod dense;
 mod exp;
@@ -14,6 +15,7 @@ mod partial;
 mod principal;
 
 pub use banded::{Band, BandedLeastSquares, Solution};
+pub use constrained::{Constrained, top_constrained};
 pub use decompose::{
     DecomposeError, Svd, Triangle, cholesky, inverse_sqrt_spd, solve_spd, solve_triangular, sqrt_spd, symmetric_eigen,
     thin_svd, top_symmetric_eigen,

@@ -10,10 +10,9 @@
 //! and −1/n_t on target rows; the division makes λ mean the same for any number of rows. Source rows
 //! of several sources are pooled.
 //!
-//! **No n × n matrix.** `Φᵀ M Φ = a aᵀ` with a the scaled difference of means, so
-//! `(a aᵀ + λI)^{-1/2}` is known in closed form, `I − c â âᵀ` up to 1/√λ, and what is left is one
-//! symmetric eigenproblem of size r. W is given without the factor 1/√λ, so that components keep the
-//! scale of the features.
+//! **No n × n matrix.** `Φᵀ M Φ = a aᵀ` with a the scaled difference of means, so that one symmetric
+//! eigenproblem of size r is left ([`top_constrained`]). W is given without the factor 1/√λ, so that
+//! components keep the scale of the features.
 //!
 //! **Features.** Linear kernel: the columns where d ≤ n, coordinates on the principal axes where d > n
 //! (the same solution, r ≤ n). Other kernels: Nyström features of `max_landmarks` rows, half of them from
@@ -28,7 +27,7 @@
 //! linear in n. **When.** Domains differ in mean along directions that do not carry the label.
 //! **When not.** The difference of the domains lies along the label, or the shares of classes differ.
 
-use ndarray::{Array1, Array2, ArrayView1, Axis, s};
+use ndarray::{Array1, Array2, Axis, s};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -36,7 +35,7 @@ use crate::context::{Ctx, FitError};
 use crate::data::{Dataset, Problem, TaskKind};
 use crate::linalg::kernels::Kernel;
 use crate::linalg::nystrom::{Nystrom, NystromError, landmarks_of};
-use crate::linalg::{Matrix, PrincipalAxes, column_means, matmul, matmul_tn, top_symmetric_eigen};
+use crate::linalg::{Constrained, Matrix, PrincipalAxes, column_means, matmul, matmul_tn, top_constrained};
 use crate::methods::{Adaptation, Adapter, Card, DomainMaps, Family, Map, Needs, Toy};
 use crate::params::{Bandwidth, Checked, KernelName};
 
@@ -227,18 +226,15 @@ impl Components {
         let mean = column_means(f.view());
         f -= &mean;
         let difference = column_means(f.slice(s![..n_source, ..])) - column_means(f.slice(s![n_source.., ..]));
-        let distance = difference.dot(&difference);
-        // ‖e‖² = 1/n_s + 1/n_t
-        let a_squared = distance / ((n_source as f64).recip() + ((n - n_source) as f64).recip());
-        let direction = if distance > 0.0 { &difference / distance.sqrt() } else { Array1::zeros(r) };
-        let shrink = 1.0 - (params.regularization / (params.regularization + a_squared)).sqrt();
-
         let scatter = matmul_tn(f.view(), f.view());
         if scatter.diag().sum() <= 1e-24 * n as f64 * mean.dot(&mean) {
             return Err(FitError::Degenerate("all rows of all domains are equal: no component varies".into()));
         }
+        // ‖e‖² = 1/n_s + 1/n_t
+        let norm = ((n_source as f64).recip() + ((n - n_source) as f64).recip()).sqrt();
+        let a = (&difference / norm).insert_axis(Axis(1));
         let k = params.n_components.unwrap_or(DEFAULT_COMPONENTS).min(r);
-        let (values, vectors) = top_symmetric_eigen(shrunk(scatter, direction.view(), shrink).view(), k)
+        let Constrained { values, vectors } = top_constrained(scatter, a.view(), params.regularization, k)
             .map_err(|e| FitError::Numerical(e.to_string()))?;
         let floor = RELATIVE_FLOOR * values.first().copied().unwrap_or(0.0);
         let rank = values.iter().filter(|v| **v > floor && **v > 0.0).count();
@@ -247,18 +243,13 @@ impl Components {
             Some(asked) if rank < asked => return Err(too_many(asked, rank)),
             _ => {}
         }
-        let q = vectors.slice(s![.., ..rank]);
-        let along = direction.dot(&q);
-        let mut matrix = q.to_owned();
-        for (mut row, u) in matrix.axis_iter_mut(Axis(0)).zip(&direction) {
-            row.scaled_add(-shrink * u, &along);
-        }
+        let matrix = vectors.slice(s![.., ..rank]).to_owned();
         let after = difference.dot(&matrix);
         Ok(Self {
             mean,
             matrix,
             variances: values.slice(s![..rank]).to_owned(),
-            mean_distance_before: distance,
+            mean_distance_before: difference.dot(&difference),
             mean_distance_after: after.dot(&after),
         })
     }
@@ -269,19 +260,6 @@ fn too_many(asked: usize, possible: usize) -> FitError {
         pointer: "/method/params/n_components".into(),
         detail: format!("{asked} components were asked for; the features have rank {possible}"),
     }
-}
-
-/// `(I − c u uᵀ) S (I − c u uᵀ)` for a unit (or zero) vector u, by updates of rank one.
-fn shrunk(mut s: Array2<f64>, u: ArrayView1<f64>, c: f64) -> Array2<f64> {
-    let su = s.dot(&u);
-    let usu = u.dot(&su);
-    // S − c (u (Su)ᵀ + (Su) uᵀ) + c² (uᵀSu) u uᵀ = S − u vᵀ − v uᵀ with v = c Su − c²/2 (uᵀSu) u
-    let v = &su * c - &u * (0.5 * c * c * usu);
-    for (i, mut row) in s.axis_iter_mut(Axis(0)).enumerate() {
-        row.scaled_add(-u[i], &v);
-        row.scaled_add(-v[i], &u);
-    }
-    s
 }
 
 #[cfg(test)]
