@@ -4,6 +4,7 @@ mod contract;
 mod linear;
 pub mod linear_svm;
 pub mod logistic;
+pub mod nearest_centroid;
 pub mod nearest_neighbors;
 pub mod ridge;
 #[cfg(test)]
@@ -22,6 +23,7 @@ pub static LEARNERS: &[&dyn ErasedLearner] = &[
     &WithLearner::<ridge::Ridge>::new(),
     &WithLearner::<linear_svm::LinearSvm>::new(),
     &WithLearner::<nearest_neighbors::NearestNeighbors>::new(),
+    &WithLearner::<nearest_centroid::NearestCentroid>::new(),
 ];
 
 /// The learner of that id.

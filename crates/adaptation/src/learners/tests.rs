@@ -442,7 +442,7 @@ fn cards_and_parameters_hold() {
         let card = learner.card();
         assert_eq!(find(card.id).map(|l| l.card().id), Some(card.id));
         assert!(learner.check(&Value::Null).is_ok() && learner.check(&json!({"nonsense": 1})).is_err());
-        for (name, property) in learner.schema()["properties"].as_object().unwrap() {
+        for (name, property) in learner.schema()["properties"].as_object().into_iter().flatten() {
             let (low, high) = (property["minimum"].as_f64().unwrap(), property["maximum"].as_f64().unwrap());
             assert!(learner.check(&json!({name: low - 1.0})).is_err(), "{}: {name}", card.id);
             assert!(learner.check(&json!({name: high + 1.0})).is_err(), "{}: {name}", card.id);
