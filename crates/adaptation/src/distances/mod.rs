@@ -1,5 +1,6 @@
 //! How far apart two samples are.
 
+pub mod conditional;
 pub mod mmd;
 mod permutation;
 
