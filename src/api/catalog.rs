@@ -27,6 +27,8 @@ pub struct MethodView {
     /// `nothing` or `target_labels`.
     #[schema(value_type = String)]
     pub needs: Value,
+    /// Whether it brings its own predictor; a learner is refused then.
+    pub brings_predictor: bool,
     pub cost: &'static str,
     pub references: &'static [&'static str],
     pub defaults_from: &'static str,
@@ -90,9 +92,10 @@ fn words(of: impl Serialize) -> Value {
 }
 
 impl From<MethodEntry> for MethodView {
-    fn from(MethodEntry { card, schema, defaults }: MethodEntry) -> Self {
+    fn from(MethodEntry { card, brings_predictor, schema, defaults }: MethodEntry) -> Self {
         Self {
             id: card.id,
+            brings_predictor,
             object: "method",
             title: card.title,
             family: words(card.family),

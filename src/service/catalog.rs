@@ -12,6 +12,7 @@ use super::error::{Code, ServiceError};
 #[derive(Debug, Clone)]
 pub struct MethodEntry {
     pub card: &'static Card,
+    pub brings_predictor: bool,
     pub schema: Value,
     pub defaults: Value,
 }
@@ -48,7 +49,8 @@ pub fn learner(id: &str) -> Result<LearnerEntry, ServiceError> {
 
 fn of_method(method: &dyn Method) -> MethodEntry {
     let schema = method.schema();
-    MethodEntry { card: method.card(), defaults: defaults_of(&schema), schema }
+    let brings_predictor = method.brings_predictor();
+    MethodEntry { card: method.card(), brings_predictor, defaults: defaults_of(&schema), schema }
 }
 
 fn of_learner(learner: &dyn ErasedLearner) -> LearnerEntry {

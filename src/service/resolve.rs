@@ -44,6 +44,7 @@ impl Service {
             let detail = format!("{} does not do {}", card.id, word(task));
             return Err(ServiceError::at(Code::InvalidParameter, "/method/id", detail));
         }
+        continuable(&inputs)?;
         let learner = learner_for(&draft, &inputs, task, method)?;
         shared_columns(&inputs)?;
         let labelled = is_labelled(&inputs.target);
@@ -184,6 +185,18 @@ fn task_of(draft: &Drafted, inputs: &Inputs) -> Result<TaskKind, ServiceError> {
     Ok(task)
 }
 
+/// Refuses a base that has no learner to continue.
+fn continuable(inputs: &Inputs) -> Result<(), ServiceError> {
+    let of_base = spec_of_base(inputs).and_then(|s| methods::find(&s.method.id));
+    match of_base {
+        Some(method) if method.brings_predictor() => {
+            let detail = format!("a model of {} has no learner that could be continued", method.card().id);
+            Err(ServiceError::at(Code::InvalidParameter, "/base", detail))
+        }
+        _ => Ok(()),
+    }
+}
+
 fn learner_for(draft: &Drafted, inputs: &Inputs, task: TaskKind, method: &dyn Method) -> Result<Choice, ServiceError> {
     let of_base = spec_of_base(inputs).map(|s| s.learner.clone());
     if let (Some(base), Some(given)) = (&of_base, &draft.learner)
@@ -200,6 +213,10 @@ fn learner_for(draft: &Drafted, inputs: &Inputs, task: TaskKind, method: &dyn Me
     if !learner.card().tasks.contains(&task) {
         let detail = format!("{} does not do {}", choice.id, word(task));
         return Err(ServiceError::at(Code::InvalidParameter, "/learner/id", detail));
+    }
+    if method.brings_predictor() && draft.learner.is_some() {
+        let detail = format!("{} brings its own predictor; leave the learner out", method.card().id);
+        return Err(ServiceError::at(Code::InvalidParameter, "/learner", detail));
     }
     if let Err(detail) = method.accepts(learner.card()) {
         let detail = format!("{}: {detail}", method.card().id);

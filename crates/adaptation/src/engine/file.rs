@@ -13,8 +13,8 @@ use sha2::{Digest, Sha256};
 
 use super::model::{FittedModel, Manifest};
 use crate::features::{Map, Pipeline};
-use crate::learners;
 use crate::parts::{LoadError, Parts};
+use crate::{learners, methods};
 
 /// The only version so far. A reader of version n reads all versions up to n.
 const VERSION: u32 = 1;
@@ -104,9 +104,10 @@ impl FittedModel {
 fn assemble(manifest: Manifest, root: &Parts) -> Result<FittedModel, LoadError> {
     let pipeline = Pipeline::load(root.child("pipeline")?)?;
     let (map, n_columns) = Map::load(root.child("map")?, pipeline.n_features())?;
-    let id = &manifest.spec.learner.id;
-    let learner = learners::find(id).ok_or_else(|| LoadError(format!("unknown learner {id:?}")))?;
-    let predictor = learner.load(root.child("predictor")?)?;
+    let (method, learner) = (&manifest.spec.method.id, &manifest.spec.learner.id);
+    let method = methods::find(method).ok_or_else(|| LoadError(format!("unknown method {method:?}")))?;
+    let learner = learners::find(learner).ok_or_else(|| LoadError(format!("unknown learner {learner:?}")))?;
+    let predictor = method.load(learner, root.child("predictor")?)?;
     if predictor.n_features() != n_columns {
         return Err(LoadError(format!(
             "the predictor takes {} columns, it is given {n_columns}",

@@ -22,6 +22,7 @@ pub struct Choice {
 #[serde(deny_unknown_fields)]
 pub struct Spec {
     pub method: Choice,
+    /// What follows the method; of source-only alone where the method brings its own predictor.
     pub learner: Choice,
     #[serde(default)]
     pub features: FeatureParams,

@@ -1,6 +1,6 @@
-//! What a method is. Authors write an [`Adapter`] (maps and weights; any learner follows) or a
-//! [`MetaEstimator`] (takes the learner and fits it in its own way); the rest of the program sees
-//! an erased [`Method`].
+//! What a method is. Authors write an [`Adapter`] (maps and weights; any learner follows), a
+//! [`MetaEstimator`] (takes the learner and fits it in its own way) or an [`Estimator`] (brings its own
+//! predictor); the rest of the program sees an erased [`Method`].
 
 use std::collections::BTreeMap;
 use std::marker::PhantomData;
@@ -12,9 +12,10 @@ use serde_json::Value;
 use crate::context::{Ctx, FitError};
 use crate::data::{Dataset, Labels, Problem, Task, TaskKind};
 use crate::features::{DomainMaps, Map};
-use crate::learners::{BoundLearner, LearnerCard, Predictor, Targets, Training};
+use crate::learners::{BoundLearner, ErasedLearner, LearnerCard, Predictor, Targets, Training};
 use crate::linalg::Matrix;
 use crate::params::{Checked, ParamErrors, Params, schema_of};
+use crate::parts::{LoadError, Parts};
 
 /// The family a method belongs to; also the folder it stands in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -23,6 +24,7 @@ pub enum Family {
     Baselines,
     StatisticalAlignment,
     Mmd,
+    ClassStructure,
     Reweighting,
     Parameters,
 }
@@ -110,8 +112,7 @@ pub trait Adapter: 'static {
 
     /// The memory that `adapt` takes beyond its input, in bytes, before it starts.
     fn memory_bytes(problem: &Problem, _params: &Checked<Self::Params>) -> u64 {
-        let n: usize = problem.sources.iter().map(Dataset::n_rows).sum::<usize>() + problem.target.n_rows();
-        let d = problem.n_features();
+        let (n, d) = (n_rows(problem), problem.n_features());
         8 * (2 * n * d + 3 * d * d) as u64
     }
 }
@@ -136,7 +137,47 @@ pub trait MetaEstimator: 'static {
         learner: &BoundLearner,
         params: &Checked<Self::Params>,
         ctx: &mut Ctx,
-    ) -> Result<Box<dyn Predictor>, FitError>;
+    ) -> Result<FittedMethod, FitError>;
+
+    /// The memory that `fit` takes beyond its input, in bytes, before it starts.
+    fn memory_bytes(problem: &Problem, _params: &Checked<Self::Params>) -> u64 {
+        8 * (2 * n_rows(problem) * problem.n_features()) as u64
+    }
+}
+
+/// What an estimator yields: maps into the space in which its own model predicts.
+pub struct Estimate<M> {
+    pub maps: DomainMaps,
+    pub model: M,
+    /// Numbers about the fit, such as how many pseudo-labels still changed.
+    pub diagnostics: BTreeMap<String, f64>,
+}
+
+/// What the author of a method with a predictor of its own writes.
+pub trait Estimator: 'static {
+    const CARD: Card;
+    type Params: Params;
+    type Model: Predictor + 'static;
+
+    /// # Errors
+    /// [`FitError`] with the reason, also where the result would be degenerate.
+    fn fit(problem: &Problem, params: &Checked<Self::Params>, ctx: &mut Ctx)
+    -> Result<Estimate<Self::Model>, FitError>;
+
+    /// # Errors
+    /// [`LoadError`] where the parts cannot have been saved by this method's model.
+    fn load(parts: &Parts) -> Result<Self::Model, LoadError>;
+
+    /// The memory that `fit` takes beyond its input, in bytes, before it starts.
+    fn memory_bytes(problem: &Problem, _params: &Checked<Self::Params>) -> u64 {
+        let (n, d) = (n_rows(problem), problem.n_features());
+        8 * (2 * n * d + 3 * d * d) as u64
+    }
+}
+
+/// Rows of all domains together.
+fn n_rows(problem: &Problem) -> usize {
+    problem.sources.iter().chain([&problem.target]).map(Dataset::n_rows).sum()
 }
 
 /// A fitted method: how rows are mapped, and what predicts from them.
@@ -162,6 +203,17 @@ pub trait Method: Send + Sync {
     fn accepts(&self, _learner: &LearnerCard) -> Result<(), String> {
         Ok(())
     }
+    /// Whether the method brings a predictor of its own, so that no learner follows it.
+    fn brings_predictor(&self) -> bool {
+        false
+    }
+    /// The predictor that a fit of this method saved; `learner` is the one that followed it.
+    ///
+    /// # Errors
+    /// [`LoadError`] where the parts cannot have been saved by such a predictor.
+    fn load(&self, learner: &dyn ErasedLearner, parts: &Parts) -> Result<Box<dyn Predictor>, LoadError> {
+        learner.load(parts)
+    }
     /// # Errors
     /// As the method's own fit; parameters must have passed `check`.
     fn fit(
@@ -181,6 +233,9 @@ pub struct AdapterMethod<A>(PhantomData<fn() -> A>);
 /// Wraps a [`MetaEstimator`] for the list.
 pub struct MetaMethod<M>(PhantomData<fn() -> M>);
 
+/// Wraps an [`Estimator`] for the list.
+pub struct EstimatorMethod<E>(PhantomData<fn() -> E>);
+
 impl<A> AdapterMethod<A> {
     #[expect(clippy::new_without_default, reason = "made once, in the list")]
     pub const fn new() -> Self {
@@ -189,6 +244,13 @@ impl<A> AdapterMethod<A> {
 }
 
 impl<M> MetaMethod<M> {
+    #[expect(clippy::new_without_default, reason = "made once, in the list")]
+    pub const fn new() -> Self {
+        Self(PhantomData)
+    }
+}
+
+impl<E> EstimatorMethod<E> {
     #[expect(clippy::new_without_default, reason = "made once, in the list")]
     pub const fn new() -> Self {
         Self(PhantomData)
@@ -267,16 +329,54 @@ impl<M: MetaEstimator> Method for MetaMethod<M> {
         M::accepts(learner.learner.card())
             .map_err(|detail| FitError::Invalid { pointer: "/learner/id".into(), detail })?;
         sound(problem)?;
-        ctx.reserve(M::CARD.id, self.memory_bytes(problem, params))?;
+        ctx.reserve(M::CARD.id, M::memory_bytes(problem, &checked))?;
         ctx.check()?;
-        let predictor = M::fit(problem, learner, &checked, ctx)?;
-        let maps = DomainMaps::identity(problem.sources.len());
-        Ok(FittedMethod { maps, predictor, weights: None, diagnostics: BTreeMap::new() })
+        M::fit(problem, learner, &checked, ctx)
     }
 
-    fn memory_bytes(&self, problem: &Problem, _params: &Value) -> u64 {
-        let n: usize = problem.sources.iter().map(Dataset::n_rows).sum::<usize>() + problem.target.n_rows();
-        8 * (2 * n * problem.n_features()) as u64
+    fn memory_bytes(&self, problem: &Problem, params: &Value) -> u64 {
+        checked::<M::Params>(params).map_or(0, |p| M::memory_bytes(problem, &p))
+    }
+}
+
+impl<E: Estimator> Method for EstimatorMethod<E> {
+    fn card(&self) -> &'static Card {
+        &E::CARD
+    }
+
+    fn schema(&self) -> Value {
+        schema_of::<E::Params>()
+    }
+
+    fn check(&self, params: &Value) -> Result<(), ParamErrors> {
+        Checked::<E::Params>::new(params).map(drop)
+    }
+
+    fn brings_predictor(&self) -> bool {
+        true
+    }
+
+    fn load(&self, _: &dyn ErasedLearner, parts: &Parts) -> Result<Box<dyn Predictor>, LoadError> {
+        Ok(Box::new(E::load(parts)?))
+    }
+
+    fn fit(
+        &self,
+        problem: &Problem,
+        params: &Value,
+        _: &BoundLearner,
+        ctx: &mut Ctx,
+    ) -> Result<FittedMethod, FitError> {
+        let params = checked::<E::Params>(params)?;
+        sound(problem)?;
+        ctx.reserve(E::CARD.id, E::memory_bytes(problem, &params))?;
+        ctx.check()?;
+        let Estimate { maps, model, diagnostics } = E::fit(problem, &params, ctx)?;
+        Ok(FittedMethod { maps, predictor: Box::new(model), weights: None, diagnostics })
+    }
+
+    fn memory_bytes(&self, problem: &Problem, params: &Value) -> u64 {
+        checked::<E::Params>(params).map_or(0, |p| E::memory_bytes(problem, &p))
     }
 }
 

@@ -9,8 +9,8 @@ pub mod statistical_alignment;
 
 pub use crate::features::{DomainMaps, Map};
 pub use contract::{
-    Adaptation, Adapter, AdapterMethod, Card, Family, FittedMethod, Labelled, MetaEstimator, MetaMethod, Method, Needs,
-    Toy, TrainOn,
+    Adaptation, Adapter, AdapterMethod, Card, Estimate, Estimator, EstimatorMethod, Family, FittedMethod, Labelled,
+    MetaEstimator, MetaMethod, Method, Needs, Toy, TrainOn,
 };
 
 /// All methods, in the order in which they are shown.

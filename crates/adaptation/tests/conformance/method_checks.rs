@@ -183,7 +183,7 @@ fn saved_and_loaded_predicts_the_same(method: &dyn Method) -> Outcome {
     let fitted = fit(method, &problem).map_err(|e| e.to_string())?;
     let d = problem.n_features();
     let (target, k) = Map::load(&fitted.maps.target.save(), d).map_err(|e| e.to_string())?;
-    let predictor = least_squares::LEARNER.load(&fitted.predictor.save()).map_err(|e| e.to_string())?;
+    let predictor = method.load(least_squares::LEARNER, &fitted.predictor.save()).map_err(|e| e.to_string())?;
     ensure(predictor.n_features() == k, "the map makes another number of columns than the model takes")?;
     for (map, source) in fitted.maps.sources.iter().zip(&problem.sources) {
         let (loaded, _) = Map::load(&map.save(), d).map_err(|e| e.to_string())?;

@@ -31,7 +31,7 @@ use serde::{Deserialize, Serialize};
 use crate::context::{Ctx, FitError};
 use crate::data::{Dataset, Labels, Problem, TaskKind};
 use crate::learners::{BoundLearner, LEARNERS, LearnerCard, Prediction, Predictor, Scores, Start};
-use crate::methods::{Adaptation, Card, DomainMaps, Family, Labelled, Map, MetaEstimator, Needs, Toy};
+use crate::methods::{Adaptation, Card, DomainMaps, Family, FittedMethod, Labelled, Map, MetaEstimator, Needs, Toy};
 use crate::params::{Checked, Pull};
 
 /// The strengths that are compared, strongest first, so that of equal losses the strongest is kept.
@@ -97,7 +97,7 @@ impl MetaEstimator for FineTuning {
         learner: &BoundLearner,
         params: &Checked<Params>,
         ctx: &mut Ctx,
-    ) -> Result<Box<dyn Predictor>, FitError> {
+    ) -> Result<FittedMethod, FitError> {
         let known = problem.target.labels.known_rows();
         if known.is_empty() {
             return Err(FitError::LabelMissing("fine_tuning needs labelled target rows; there are none".into()));
@@ -123,7 +123,12 @@ impl MetaEstimator for FineTuning {
             Pull::Word(_) => continued.search(&rows, params.n_folds, ctx)?,
         };
         ctx.metric("pull", pull);
-        continued.fit(&rows, &aside, pull, ctx)
+        Ok(FittedMethod {
+            maps: DomainMaps::identity(problem.sources.len()),
+            predictor: continued.fit(&rows, &aside, pull, ctx)?,
+            weights: None,
+            diagnostics: [("pull".to_owned(), pull)].into(),
+        })
     }
 }
 
@@ -274,7 +279,8 @@ mod tests {
 
     fn fit(problem: &Problem, learner: &str, params: Value) -> Result<Box<dyn Predictor>, FitError> {
         let bound = BoundLearner { learner: learners::find(learner).unwrap(), params: &Value::Null, base: None };
-        FineTuning::fit(problem, &bound, &Checked::new(&params).unwrap(), &mut Ctx::new(1, &Silent))
+        let fitted = FineTuning::fit(problem, &bound, &Checked::new(&params).unwrap(), &mut Ctx::new(1, &Silent))?;
+        Ok(fitted.predictor)
     }
 
     fn coef(model: &dyn Predictor) -> Vec<f64> {
@@ -341,7 +347,7 @@ mod tests {
         problem.sources.clear();
         let bound = BoundLearner { base: Some(&*base), ..bound };
         let pulled = Checked::new(&json!({"pull": 1e8})).unwrap();
-        let model = FineTuning::fit(&problem, &bound, &pulled, &mut Ctx::new(1, &Silent)).unwrap();
+        let model = FineTuning::fit(&problem, &bound, &pulled, &mut Ctx::new(1, &Silent)).unwrap().predictor;
         assert!(distance(&coef(&*model), &coef(&*base)) < 1e-5);
         let alone = BoundLearner { base: None, ..bound };
         let refused = FineTuning::fit(&problem, &alone, &pulled, &mut Ctx::new(1, &Silent));
