@@ -93,7 +93,7 @@ pub struct Given {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub body_idle_s: Option<u64>,
 
-    /// Seconds that running jobs and requests get at shutdown; a container is killed after ten.
+    /// Seconds that running jobs and requests get at shutdown, at most 7; a container is killed after ten.
     /// [default: 6]
     #[arg(long, value_name = "SECONDS", env = "ADAPTD_GRACE_S")]
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -117,6 +117,9 @@ pub enum LogFormat {
     Human,
     Json,
 }
+
+/// The promise is 8 s, of which closing takes a part.
+const MAX_GRACE_S: u64 = 7;
 
 /// All options, settled.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -197,6 +200,9 @@ impl Options {
             ("max_loaded_models", self.max_loaded_models as u64),
             ("body_idle_s", self.body_idle_s),
         ];
+        if self.grace_s > MAX_GRACE_S {
+            return Err(format!("grace_s must be at most {MAX_GRACE_S}: the process ends within 8 s of SIGTERM"));
+        }
         match positive.iter().find(|(_, value)| *value == 0) {
             Some((name, _)) => Err(format!("{name} must be at least 1")),
             None => Ok(()),
@@ -248,6 +254,7 @@ mod tests {
     fn what_cannot_be_is_refused() {
         assert!(given("crash_limitt = 5", Given::default()).expect_err("refused").contains("crash_limitt"));
         assert!(given("job_threads = 0", Given::default()).expect_err("refused").contains("job_threads"));
+        assert!(given("grace_s = 60", Given::default()).expect_err("refused").contains("grace_s"));
         assert!(Given { config: Some("/nowhere/x.toml".into()), ..Given::default() }.settle().is_err());
     }
 }

@@ -73,13 +73,15 @@ pub struct JsonBody<T> {
     pub bytes: Bytes,
 }
 
-impl<T: DeserializeOwned> FromRequest<App> for JsonBody<T> {
+impl<T: DeserializeOwned + Send + 'static> FromRequest<App> for JsonBody<T> {
     type Rejection = Problem;
 
     async fn from_request(request: Request, app: &App) -> Result<Self, Problem> {
         require_json(request.headers())?;
         let bytes = collect(request.into_body(), app).await?;
-        Ok(JsonBody { value: json(&bytes)?, bytes })
+        let held = bytes.clone();
+        let value = aside(bytes.len(), move || json(&held)).await?;
+        Ok(JsonBody { value, bytes })
     }
 }
 
@@ -155,6 +157,21 @@ fn pointer(path: &ErrorPath) -> String {
             Segment::Enum { .. } | Segment::Unknown => None,
         })
         .collect()
+}
+
+/// Documents up to this size are read and written within a fraction of a millisecond.
+const SHORT_BYTES: usize = 64 << 10;
+
+/// Reads or writes a document of about so many bytes: a short one here, a long one on a thread for such work, so that it
+/// holds up no other request.
+pub async fn aside<T: Send + 'static>(
+    n_bytes: usize,
+    work: impl FnOnce() -> Result<T, ServiceError> + Send + 'static,
+) -> Result<T, ServiceError> {
+    if n_bytes <= SHORT_BYTES {
+        return work();
+    }
+    tokio::task::spawn_blocking(work).await.map_err(ServiceError::internal)?
 }
 
 /// A whole body, at most as large as documents may be.

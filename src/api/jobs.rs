@@ -161,6 +161,7 @@ pub async fn create(
         Submitted::New(job) => (job, false),
         Submitted::Replayed(job) => (job, true),
     };
+    log_job(job.id);
     let wait = headers::prefer_wait(&headers);
     if let Some(at_most) = wait {
         job = app.service.wait_for_job(&tenant, job.id, Wait::Terminal, at_most).await?;
@@ -247,7 +248,14 @@ pub async fn metrics(
 
 /// The id in a path. What cannot be an id is the id of nothing.
 pub fn job_id(text: &str) -> Result<JobId, ServiceError> {
-    text.parse().map_err(|()| ServiceError::new(Code::JobNotFound, "there is no such job"))
+    let id = text.parse().map_err(|()| ServiceError::new(Code::JobNotFound, "there is no such job"))?;
+    log_job(id);
+    Ok(id)
+}
+
+/// Writes the job into the request's log line, which so joins the lines of its attempts.
+fn log_job(id: JobId) {
+    tracing::Span::current().record("job", tracing::field::display(id));
 }
 
 /// A key may be used again for the same bytes only.

@@ -125,14 +125,19 @@ pub async fn predict(
     let written = negotiate(request.headers(), &[JSON, CSV])?;
     let given = media_type(request.headers());
     let bytes = collect(request.into_body(), &app).await?;
+    let n_bytes = bytes.len();
     let is_json = given.as_deref().is_none_or(|t| t == JSON || t == "application/x-www-form-urlencoded");
     let input = if is_json {
-        PredictInput::Rows(extract::json::<PredictDocument>(&bytes)?.into_rows()?)
+        let read = move || extract::json::<PredictDocument>(&bytes)?.into_rows();
+        PredictInput::Rows(extract::aside(n_bytes, read).await?)
     } else {
         PredictInput::File { bytes, media_type: given }
     };
     let answer = app.service.predict(&tenant, &reference, input).await?;
-    Ok(if written == CSV { csv(&answer)? } else { Json(Predictions(&answer)).into_response() })
+    // A number takes about twenty bytes.
+    let n_bytes = 20 * answer.prediction.len() * (1 + answer.classes.len());
+    let write = move || Ok(if written == CSV { csv(&answer)? } else { Json(Predictions(&answer)).into_response() });
+    Ok(extract::aside(n_bytes, write).await?)
 }
 
 /// What cannot be a reference refers to nothing.
@@ -254,6 +259,11 @@ fn scores_name(kind: Scores) -> &'static str {
     }
 }
 
+/// The shortest digits that are this number again; with an exponent where there would be many zeros.
+fn number(value: &f64) -> String {
+    if *value != 0.0 && !(1e-5..1e16).contains(&value.abs()) { format!("{value:e}") } else { value.to_string() }
+}
+
 /// `label` and a column for each class, or `value`.
 fn csv(answer: &Answer) -> Result<Response, ServiceError> {
     let mut writer = csv::Writer::from_writer(Vec::new());
@@ -265,12 +275,12 @@ fn csv(answer: &Answer) -> Result<Response, ServiceError> {
             write(&[String::from("label")].into_iter().chain(header).collect::<Vec<_>>())?;
             for (&code, row) in codes.iter().zip(scores.rows()) {
                 let label = [answer.classes[code].clone()];
-                write(&label.into_iter().chain(row.iter().map(f64::to_string)).collect::<Vec<_>>())?;
+                write(&label.into_iter().chain(row.iter().map(number)).collect::<Vec<_>>())?;
             }
         }
         Prediction::Values(values) => {
             write(&["value".to_owned()])?;
-            values.iter().try_for_each(|v| write(&[v.to_string()]))?;
+            values.iter().try_for_each(|v| write(&[number(v)]))?;
         }
     }
     let bytes = writer.into_inner().map_err(ServiceError::internal)?;

@@ -29,7 +29,7 @@ pub async fn track(State(app): State<App>, request: Request, next: Next) -> Resp
     let method = request.method().clone();
     let path = request.uri().path().to_owned();
     let route = request.extensions().get::<MatchedPath>().map(|p| p.as_str().to_owned());
-    let span = tracing::info_span!("request", request_id = %id);
+    let span = tracing::info_span!("request", request_id = %id, job = tracing::field::Empty);
     let response = if app.service.is_stopping() && path != "/livez" && path != "/readyz" {
         Problem::new(Code::ShuttingDown, "the service is stopping").into_response()
     } else if is_encoded(&request) {

@@ -80,6 +80,11 @@ pub async fn start(options: &Options) -> anyhow::Result<RunningServer> {
     let store: Arc<dyn Store> = Arc::new(store.with_context(|| database.display().to_string())?);
     let blobs = Blobs::open(&folder.join("blobs")).with_context(|| folder.display().to_string())?;
 
+    // Before the first job is claimed: a port that is taken must not leave jobs running. Who connects before the
+    // rescue waits for it.
+    let listener = TcpListener::bind(options.listen).await;
+    let listener = listener.with_context(|| format!("cannot listen on {}", options.listen))?;
+
     let executor = Executor::new(store.clone(), blobs.clone(), clock.clone(), options.job_memory_bytes);
     let worker_options = WorkerOptions {
         job_threads: options.job_threads,
@@ -95,8 +100,6 @@ pub async fn start(options: &Options) -> anyhow::Result<RunningServer> {
     let service = Service::new(parts, options.service_limits()).with_context(|| folder.display().to_string())?;
     let router = api::router(App { service: Arc::new(service), limits: options.http_limits() });
 
-    let listener = TcpListener::bind(options.listen).await;
-    let listener = listener.with_context(|| format!("cannot listen on {}", options.listen))?;
     let addr = listener.local_addr()?;
     let listening = spawn(api::listen::serve(listener, router, closing.clone()));
     Ok(RunningServer { addr, store, workers, grace: options.grace(), draining, closing, listening, lock })

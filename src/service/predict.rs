@@ -119,7 +119,9 @@ fn run(name: String, model: &FittedModel, rows: InlineRows, most: usize) -> Resu
     }
     let prediction = model.predict(&rows.table).map_err(|problems| {
         let many = if problems.len() == 1 { "1 problem".into() } else { format!("{} problems", problems.len()) };
-        let error = ServiceError::new(Code::InputSchemaMismatch, format!("{many} in {n} rows"));
+        let finite = problems.iter().all(|p| p.code != "not_finite");
+        let code = if finite { Code::InputSchemaMismatch } else { Code::InputNotFinite };
+        let error = ServiceError::new(code, format!("{many} in {n} rows"));
         ServiceError { faults: problems.iter().map(|p| rows.fault(p)).collect(), ..error }
     })?;
     Ok(Answer { model: name, classes: model.manifest().classes.clone(), prediction })

@@ -1,10 +1,10 @@
 //! From a drafted request to a stored spec: names become versions, and whatever can be known before
 //! the job runs is checked against the versions that it will read.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use adaptation::data::{Role, TaskKind};
+use adaptation::data::{Kind, Role, TaskKind};
 use adaptation::engine::{Choice, Evaluation, FittedModel, Spec};
 use adaptation::features::FeatureParams;
 use adaptation::methods::{Card, Method, Needs};
@@ -16,7 +16,8 @@ use super::catalog::default_learner;
 use super::error::{Code, ServiceError};
 use super::spec::Drafted;
 use crate::records::{
-    DomainVersionRecord, JobId, JobKind, ModelVersionRecord, Name, StoredSpec, TenantId, VersionedReference,
+    ColumnRecord, DomainVersionRecord, JobId, JobKind, ModelVersionRecord, Name, StoredSpec, TenantId,
+    VersionedReference,
 };
 
 /// The stored things that a job will read.
@@ -47,6 +48,7 @@ impl Service {
         continuable(&inputs)?;
         let learner = learner_for(&draft, &inputs, task, method)?;
         shared_columns(&inputs)?;
+        columns_agree(&inputs)?;
         let labelled = is_labelled(&inputs.target);
         let evaluation = evaluation_for(draft.evaluation, labelled, card)?;
         let features = features_for(draft.features, &inputs)?;
@@ -243,6 +245,33 @@ fn shared_columns(inputs: &Inputs) -> Result<(), ServiceError> {
             names.join(", ")
         );
         return Err(ServiceError::at(Code::SchemaIncompatible, "/target", detail));
+    }
+    Ok(())
+}
+
+/// Refuses a shared column that holds numbers in one domain and words in another: taken for words everywhere, its
+/// numbers would be categories that have nothing to do with each other.
+fn columns_agree(inputs: &Inputs) -> Result<(), ServiceError> {
+    let numeric = |c: &ColumnRecord| !matches!(c.kind, Kind::Category | Kind::Text);
+    let empty = |c: &ColumnRecord, n_rows: i64| c.statistics["missing"].as_i64() == Some(n_rows);
+    let features = |v: &DomainVersionRecord| -> BTreeMap<String, bool> {
+        let used = v.columns.iter().filter(|c| c.role == Role::Feature && !empty(c, v.n_rows));
+        used.map(|c| (c.name.clone(), numeric(c))).collect()
+    };
+    let of_target = features(&inputs.target);
+    for (i, source) in inputs.sources.iter().enumerate() {
+        let odd =
+            features(source).into_iter().find(|(name, numeric)| of_target.get(name).is_some_and(|t| t != numeric));
+        if let Some((name, numeric)) = odd {
+            let shown: String = name.chars().take(80).collect();
+            let (here, there) = if numeric { ("numbers", "words") } else { ("words", "numbers") };
+            let detail = format!(
+                "column {shown:?} holds {here} in {} and {there} in {}; write it alike, or give it the role ignore",
+                versioned(source),
+                versioned(&inputs.target)
+            );
+            return Err(ServiceError::at(Code::SchemaIncompatible, format!("/sources/{i}"), detail));
+        }
     }
     Ok(())
 }

@@ -26,6 +26,8 @@ pub enum Cell {
 #[derive(Debug, Clone, PartialEq)]
 pub struct InlineRows {
     pub(super) table: Table,
+    /// Also where the rows are empty objects and the table has no column.
+    n_rows: usize,
     written: Written,
 }
 
@@ -65,7 +67,7 @@ impl PredictDocument {
     /// named twice.
     pub fn into_rows(self) -> Result<InlineRows, ServiceError> {
         match (self.rows, self.columns, self.data) {
-            (Some(records), None, None) => Ok(InlineRows::new(records.columns, Written::Records)),
+            (Some(records), None, None) => Ok(InlineRows::new(records.columns, records.n_rows, Written::Records)),
             (None, Some(columns), Some(data)) => arrays(columns, data),
             _ => Err(ServiceError::at(
                 Code::InvalidParameter,
@@ -92,23 +94,23 @@ fn arrays(names: Vec<String>, data: Vec<Vec<Cell>>) -> Result<InlineRows, Servic
         }
         columns.iter_mut().zip(row).for_each(|((_, cells), cell)| cells.push(cell));
     }
-    Ok(InlineRows::new(columns, Written::Arrays))
+    Ok(InlineRows::new(columns, n_rows, Written::Arrays))
 }
 
 impl InlineRows {
-    /// A column is of numbers if all its cells are, else of words. Names are distinct.
-    fn new(columns: Vec<(String, Vec<Cell>)>, written: Written) -> Self {
+    /// A column is of numbers or of true and false if all its cells are, else of words. Names are distinct.
+    fn new(columns: Vec<(String, Vec<Cell>)>, n_rows: usize, written: Written) -> Self {
         let columns = columns.into_iter().map(|(name, cells)| Column { name, values: values_of(cells) });
-        Self { table: Table::new(columns.collect()), written }
+        Self { table: Table::new(columns.collect()), n_rows, written }
     }
 
     /// Rows that came as a file.
     pub(super) fn of_file(table: Table) -> Self {
-        Self { table, written: Written::File }
+        Self { n_rows: table.n_rows(), table, written: Written::File }
     }
 
     pub fn n_rows(&self) -> usize {
-        self.table.n_rows()
+        self.n_rows
     }
 
     /// Where a problem of the table stands in what was sent.
@@ -138,7 +140,7 @@ fn values_of(cells: Vec<Cell>) -> Values {
         let value = |c: &Cell| if let Cell::Integer(i) = c { Some(*i) } else { None };
         return Values::Integer(cells.iter().map(value).collect());
     }
-    if all(|c| matches!(c, Cell::Integer(_) | Cell::Number(_) | Cell::Boolean(_))) {
+    if all(|c| matches!(c, Cell::Integer(_) | Cell::Number(_))) {
         return Values::Number(cells.iter().map(number).collect());
     }
     Values::Text(cells.into_iter().map(word).collect())
@@ -148,8 +150,7 @@ fn number(cell: &Cell) -> Option<f64> {
     match cell {
         Cell::Integer(i) => Some(*i as f64),
         Cell::Number(x) => Some(*x),
-        Cell::Boolean(b) => Some(f64::from(u8::from(*b))),
-        Cell::Missing | Cell::Text(_) => None,
+        Cell::Missing | Cell::Boolean(_) | Cell::Text(_) => None,
     }
 }
 

@@ -126,6 +126,8 @@ fn a_log_of_json_has_a_line_a_request_and_a_line_an_attempt_and_no_rows() {
         (&attempts[0]["span"]["job"], &attempts[0]["span"]["attempt"], &attempts[0]["outcome"]),
         (&json!(id), &json!(1), &ended["state"])
     );
+    let of_job: Vec<&&Value> = requests.iter().filter(|l| l["span"]["job"] == json!(id)).collect();
+    assert_eq!(of_job.len(), 2, "the requests that made and read the job join its attempt: {requests:#?}");
     let text = std::fs::read_to_string(&log).unwrap();
     for secret in ["74218", "verymale", "veryfemale"] {
         assert!(!text.contains(secret), "{secret} is in the log");

@@ -72,6 +72,12 @@ fn rows_that_do_not_fit_are_named() {
         (&problem["errors"][0]["column"], &problem["errors"][0]["code"]),
         (&json!("bill_depth_mm"), &json!("missing_column"))
     );
+    let mut huge = row();
+    huge["body_mass_g"] = json!(1e155);
+    let problem = predict(&json!({"rows": [row(), huge]})).problem(422, "input_not_finite");
+    assert_eq!(problem["errors"][0]["pointer"], "/rows/1/body_mass_g", "{problem}");
+    let problem = predict(&json!({"rows": [{}]})).problem(422, "input_schema_mismatch");
+    assert_eq!(problem["errors"].as_array().map(Vec::len), Some(4), "every column is missing: {problem}");
     predict(&json!({"rows": []})).problem(422, "data_empty");
     predict(&json!({"rows": [1]})).problem(422, "invalid_parameter");
     predict(&json!({"rows": [], "data": []})).problem(422, "invalid_parameter");
@@ -85,6 +91,14 @@ fn rows_that_do_not_fit_are_named() {
     let problem = send("text/csv", &format!("{HEADER}\n1,2,3,heavy\n")).problem(422, "input_schema_mismatch");
     assert_eq!((&problem["errors"][0]["row"], &problem["errors"][0]["column"]), (&json!(1), &json!("body_mass_g")));
     app.post("/v1/models/none/predict", &json!({"rows": [row()]})).problem(404, "model_not_found");
+}
+
+#[test]
+fn a_document_too_long_for_the_thread_that_answers_is_read_and_answered_aside() {
+    let app = with_model();
+    let rows: Vec<Value> = (0..2000).map(|_| row()).collect();
+    let answer = app.post("/v1/models/birds/predict", &json!({"rows": rows})).json();
+    assert_eq!(answer["predictions"].as_array().map(Vec::len), Some(2000));
 }
 
 #[test]

@@ -80,6 +80,7 @@ fn what_the_data_cannot_give_is_told_at_once() {
     let app = penguins();
     app.put("/v1/domains/plain", b"bill_length_mm,bill_depth_mm\n40,18\n41,17\n");
     app.put("/v1/domains/other", b"a,b\n40,18\n41,17\n");
+    app.put("/v1/domains/words", b"bill_length_mm,bill_depth_mm\nlong,18\nshort,17\n");
     app.put("/v1/domains/values?label=y&task=regression", b"bill_length_mm,y\n40,1.5\n41,2.5\n42,0.5\n");
     let invalid = |changes: Value, pointers: &[&str]| refused(&app, &changes, "invalid_parameter", pointers);
     invalid(json!({"sources": ["plain"]}), &["/sources/0"]);
@@ -91,6 +92,8 @@ fn what_the_data_cannot_give_is_told_at_once() {
     let refusal = invalid(wrapped, &["/learner/id"]);
     assert!(refusal["detail"].as_str().is_some_and(|d| d.contains("logistic")), "{refusal}");
     refused(&app, &json!({"target": "other"}), "schema_incompatible", &["/target"]);
+    let odd = refused(&app, &json!({"target": "words"}), "schema_incompatible", &["/sources/0"]);
+    assert!(odd["detail"].as_str().is_some_and(|d| d.contains("bill_length_mm")), "{odd}");
     refused(&app, &json!({"target": "values"}), "schema_incompatible", &["/target"]);
     invalid(json!({"kind": "fine_tune", "method": null, "sources": null}), &["/base"]);
 }

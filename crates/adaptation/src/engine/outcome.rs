@@ -18,7 +18,7 @@ pub struct Metrics {
     pub evaluation: Evaluation,
     /// Whether target labels that an adaptation would not have chose or trained the model.
     pub oracle: bool,
-    /// How many target rows were scored.
+    /// How many target rows were scored, each counted once.
     pub n_scored: usize,
     /// `None` where no row was scored.
     pub adapted: Option<Scores>,

@@ -90,6 +90,34 @@ pub(super) fn labels_of(domain: &DomainTable, task: &Task) -> Result<Labels, Fit
     }
 }
 
+/// A word about the feature columns that the model does not use: a column must be in every domain, and prose needs
+/// a scaling of its own.
+pub(super) fn unused_columns(domains: &[&DomainTable], pipeline: &Pipeline) -> Option<String> {
+    let used: BTreeSet<&str> = pipeline.inputs().into_iter().map(|(name, _)| name).collect();
+    let features = domains.iter().flat_map(|d| d.with_role(Role::Feature));
+    let unused: BTreeSet<&str> = features.map(|c| c.name.as_str()).filter(|name| !used.contains(name)).collect();
+    if unused.is_empty() {
+        return None;
+    }
+    let shown: Vec<String> = unused.iter().take(10).map(|name| format!("{name:?}")).collect();
+    let more = if unused.len() > shown.len() { ", …" } else { "" };
+    Some(format!(
+        "{} columns are not used, since a domain lacks them, has nothing in them, or has prose in them: {}{more}",
+        unused.len(),
+        shown.join(", ")
+    ))
+}
+
+/// What each row of a domain belongs to, `(n,)`: its group where it has one, else itself. A unit is never split
+/// between what a fit sees and what scores it.
+pub(super) fn units_of(domain: &DomainTable) -> Vec<usize> {
+    let n = domain.table.n_rows();
+    let Some(column) = domain.with_role(Role::Group).next() else { return (0..n).collect() };
+    let mut first = HashMap::new();
+    let unit = |i: usize| column.values.word(i).map_or(i, |group| *first.entry(group).or_insert(i));
+    (0..n).map(unit).collect()
+}
+
 /// The classes that occur in the labels of these domains: sorted as numbers where all are numbers,
 /// else as words.
 pub(super) fn classes_of(domains: &[&DomainTable]) -> Vec<String> {

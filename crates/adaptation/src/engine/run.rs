@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::model::{FittedModel, Manifest};
 use super::outcome::{Distances, Memory, Metrics, Mmd2};
-use super::problem::{Prepared, TargetLabels, classes_of, labels_of, prepare, task_of};
+use super::problem::{Prepared, TargetLabels, classes_of, labels_of, prepare, task_of, units_of, unused_columns};
 use super::scoring::{Pair, Scored};
 use super::spec::{Evaluation, Spec};
 use crate::context::{Ctx, FitError};
@@ -60,7 +60,7 @@ pub fn run(spec: &Spec, input: &Input, ctx: &mut Ctx) -> Result<Outcome, FitErro
 
     ctx.phase("evaluate")?;
     let predict_began = ctx.elapsed();
-    let mut scored = Scored::new(run.scored_task());
+    let mut scored = Scored::new(run.scored_task(), units_of(input.target));
     match spec.evaluation {
         Evaluation::None {} => {}
         Evaluation::TargetLabels {} => scored.add(&run.predict(&kept, &labels.known_rows())?, input.target)?,
@@ -89,6 +89,9 @@ pub fn run(spec: &Spec, input: &Input, ctx: &mut Ctx) -> Result<Outcome, FitErro
         }
     }
     let mmd2 = run.mmd2(&kept, ctx)?;
+    let mut notes = scores.notes;
+    let domains: Vec<&DomainTable> = input.sources.iter().chain([input.target]).collect();
+    notes.extend(unused_columns(&domains, &kept.adapted.pipeline));
 
     let timings_ms =
         [("fit", kept.fit_time), ("source_only", kept.source_only_time), ("predict", predict), ("score", score)];
@@ -96,7 +99,7 @@ pub fn run(spec: &Spec, input: &Input, ctx: &mut Ctx) -> Result<Outcome, FitErro
         task: input.task,
         evaluation: spec.evaluation,
         oracle: run.method.card().id == "target_only",
-        n_scored: scored.len(),
+        n_scored: scored.n_rows(),
         adapted: scores.adapted,
         source_only: scores.source_only,
         per_class: scores.per_class,
@@ -106,7 +109,7 @@ pub fn run(spec: &Spec, input: &Input, ctx: &mut Ctx) -> Result<Outcome, FitErro
         timings_ms: timings_ms.map(|(name, t)| (name, t.as_secs_f64() * 1e3)).into(),
         memory_bytes: Memory { estimate: kept.memory_estimate, peak: None },
         diagnostics: kept.diagnostics,
-        notes: scores.notes,
+        notes,
     };
     Ok(Outcome { model: kept.adapted, metrics })
 }
@@ -191,6 +194,23 @@ impl<'a> Run<'a> {
         if needed && labels.known_rows().is_empty() {
             return Err(FitError::LabelMissing(format!("target {} has no row with a label", self.input.target.name)));
         }
+        let n_learnt = self.task.n_classes();
+        if let Labels::Classes(codes) = &labels
+            && needed
+            && codes.iter().flatten().all(|code| *code >= n_learnt)
+        {
+            let of_target = classes_of(&[self.input.target]);
+            return Err(FitError::Invalid {
+                pointer: "/target".into(),
+                detail: format!(
+                    "the labels of target {} are {}, those to learn from are {}: none is among both; write labels \
+                     alike in all domains",
+                    self.input.target.name,
+                    few(&of_target),
+                    few(self.task.classes())
+                ),
+            });
+        }
         Ok(labels)
     }
 
@@ -200,13 +220,17 @@ impl<'a> Run<'a> {
             Labels::Values(values) => values.iter().map(|v| v.map(|_| 0)).collect(),
         };
         let mut rng = ctx.rng("splits");
-        let splits = match self.spec.evaluation {
-            Evaluation::None {} | Evaluation::TargetLabels {} => return Ok(Vec::new()),
-            Evaluation::HoldOut { fraction } => vec![evaluation::hold_out(&strata, fraction, &mut rng)],
-            Evaluation::KFold { n_folds } => evaluation::k_fold(&strata, n_folds, &mut rng),
-            Evaluation::LeaveOneOut {} => evaluation::leave_one_out(&strata),
-            Evaluation::Bootstrap { n_draws } => evaluation::bootstrap(&strata, n_draws, &mut rng),
+        let split = |strata: &evaluation::Strata| match self.spec.evaluation {
+            Evaluation::None {} | Evaluation::TargetLabels {} => Vec::new(),
+            Evaluation::HoldOut { fraction } => vec![evaluation::hold_out(strata, fraction, &mut rng)],
+            Evaluation::KFold { n_folds } => evaluation::k_fold(strata, n_folds, &mut rng),
+            Evaluation::LeaveOneOut {} => evaluation::leave_one_out(strata),
+            Evaluation::Bootstrap { n_draws } => evaluation::bootstrap(strata, n_draws, &mut rng),
         };
+        let splits = evaluation::of_units(&strata, &units_of(self.input.target), split);
+        if matches!(self.spec.evaluation, Evaluation::None {} | Evaluation::TargetLabels {}) {
+            return Ok(splits);
+        }
         if splits.is_empty() || splits.iter().any(|s| s.test.is_empty() || s.train.is_empty()) {
             return Err(FitError::Invalid {
                 pointer: "/evaluation".into(),
@@ -319,6 +343,13 @@ impl<'a> Run<'a> {
         let after = mmd2(&sources, &fit.adapted.map.apply(target), ctx)?;
         Ok(Mmd2 { before, after })
     }
+}
+
+/// The first words of a list.
+fn few(words: &[String]) -> String {
+    let shown: Vec<String> =
+        words.iter().take(5).map(|w| format!("{:?}", w.chars().take(40).collect::<String>())).collect();
+    if words.len() > shown.len() { format!("{} …", shown.join(", ")) } else { shown.join(", ") }
 }
 
 /// MMD² with the median bandwidth; `None` where it is not defined, as for a domain of one row.

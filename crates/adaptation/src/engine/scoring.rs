@@ -1,7 +1,7 @@
 //! Scores both models against the labels that were kept aside. Only this file compares predictions
 //! with held-out labels.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use ndarray::{Array2, s};
 use rand_chacha::ChaCha8Rng;
@@ -27,6 +27,10 @@ pub(super) struct Pair {
 pub(super) struct Scored {
     /// The model's classes first, then those that only held-out labels have.
     task: Task,
+    /// What each row of the target belongs to: rows of one unit are drawn together.
+    units: Vec<usize>,
+    /// The row of the target behind each prediction.
+    rows: Vec<usize>,
     truth_codes: Vec<usize>,
     truth_values: Vec<f64>,
     adapted: Vec<Prediction>,
@@ -45,12 +49,22 @@ pub(super) struct BothScores {
 }
 
 impl Scored {
-    pub(super) fn new(task: Task) -> Self {
-        Self { task, truth_codes: Vec::new(), truth_values: Vec::new(), adapted: Vec::new(), source_only: Vec::new() }
+    /// `units (n_target,)`, as of [`super::problem::units_of`].
+    pub(super) fn new(task: Task, units: Vec<usize>) -> Self {
+        Self {
+            task,
+            units,
+            rows: Vec::new(),
+            truth_codes: Vec::new(),
+            truth_values: Vec::new(),
+            adapted: Vec::new(),
+            source_only: Vec::new(),
+        }
     }
 
-    pub(super) fn len(&self) -> usize {
-        self.truth_codes.len() + self.truth_values.len()
+    /// Rows of the target that were scored, each once however often it was.
+    pub(super) fn n_rows(&self) -> usize {
+        self.rows.iter().collect::<BTreeSet<_>>().len()
     }
 
     /// Adds predictions of rows that all have a label.
@@ -59,6 +73,7 @@ impl Scored {
             Labels::Classes(codes) => self.truth_codes.extend(codes.iter().flatten()),
             Labels::Values(values) => self.truth_values.extend(values.iter().flatten()),
         }
+        self.rows.extend(&pair.rows);
         self.adapted.push(pair.adapted.clone());
         self.source_only.push(pair.source_only.clone());
         Ok(())
@@ -66,10 +81,11 @@ impl Scored {
 
     /// Scores of both models on the same rows with the same bootstrap draws.
     pub(super) fn scores(&self, rng: &mut ChaCha8Rng) -> Result<BothScores, FitError> {
-        if self.len() == 0 {
+        if self.rows.is_empty() {
             return Ok(BothScores::default());
         }
-        let draws = BootstrapDraws::new(self.len(), N_DRAWS, rng);
+        let units: Vec<usize> = self.rows.iter().map(|&row| self.units[row]).collect();
+        let draws = BootstrapDraws::of_clusters(&units, N_DRAWS, rng);
         Ok(match &self.task {
             Task::Classification { classes } => self.classification(classes, &draws),
             Task::Regression => self.regression(&draws),

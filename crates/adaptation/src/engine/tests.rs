@@ -100,6 +100,69 @@ fn labels_kept_aside_do_not_reach_a_byte_of_any_model() {
 }
 
 #[test]
+fn an_interval_does_not_shrink_with_the_number_of_draws() {
+    let width = |n_draws: usize| {
+        let metrics = outcome("coral", json!({"kind": "bootstrap", "n_draws": n_draws})).metrics;
+        assert!(metrics.n_scored <= 119, "{} rows of 119", metrics.n_scored);
+        let accuracy = metrics.adapted.as_ref().and_then(|s| s["accuracy"]).expect("accuracy is defined");
+        accuracy.high - accuracy.low
+    };
+    let (few, many) = (width(10), width(80));
+    assert!(many > 0.5 * few && many > 0.03, "{few} and {many}");
+}
+
+#[test]
+fn rows_of_one_group_are_never_on_both_sides() {
+    // Birds in fives that are told apart by their mass alone, with a label of the five's own.
+    let gentoo = penguins("gentoo@1", GENTOO);
+    let n = gentoo.table.n_rows();
+    let grouped = |role: Role| {
+        let copies = gentoo.table.columns().iter().map(|c| match &c.values {
+            Values::Number(v) => {
+                let value = |i: usize| v[i / 5 * 5].map(|x| x * (1.0 + 1e-6 * i as f64));
+                Column { name: c.name.clone(), values: Values::Number((0..n).map(value).collect()) }
+            }
+            _ => {
+                let label = |i: usize| Some(if (i / 5 * 7) % 5 < 2 { "male" } else { "female" });
+                Column { name: c.name.clone(), values: Values::categories((0..n).map(label)) }
+            }
+        });
+        let mut columns: Vec<Column> = copies.collect();
+        let group = (0..n).map(|i| Some(i as i64 / 5)).collect();
+        columns.push(Column { name: "bird".into(), values: Values::Integer(group) });
+        let mut roles = gentoo.roles.clone();
+        roles.push(role);
+        DomainTable { name: "gentoo@1".into(), table: Table::new(columns), roles }
+    };
+    let mut spec = spec("target_only", json!({"kind": "k_fold", "n_folds": 5}));
+    spec.learner.id = "nearest_neighbors".into();
+    let right = |role| accuracy(&run_on(&spec, &grouped(role)).expect("a run").metrics.adapted);
+    let (together, apart) = (right(Role::Group), right(Role::Ignore));
+    assert!(apart > 0.95, "copies give the label away: {apart}");
+    assert!(together < 0.8, "a group is predicted from others alone: {together}");
+}
+
+#[test]
+fn labels_that_no_source_has_are_refused_and_unused_columns_named() {
+    let gentoo = penguins("gentoo@1", GENTOO);
+    let coded = with_labels(&gentoo, |_, word| word.map(|w| u8::from(w == "male").to_string()));
+    match run_on(&spec("coral", json!({"kind": "target_labels"})), &coded).map(drop) {
+        Err(FitError::Invalid { pointer, detail }) => {
+            assert_eq!(pointer, "/target");
+            assert!(detail.contains("\"0\", \"1\"") && detail.contains("\"male\""), "{detail}");
+        }
+        other => panic!("{other:?}"),
+    }
+    let columns = gentoo.table.columns().iter().map(|c| match c.name.as_str() {
+        "body_mass_g" => Column { name: "weight".into(), values: c.values.clone() },
+        _ => c.clone(),
+    });
+    let renamed = DomainTable { table: Table::new(columns.collect()), ..gentoo.clone() };
+    let notes = run_on(&spec("coral", json!({"kind": "target_labels"})), &renamed).expect("a run").metrics.notes;
+    assert!(notes.iter().any(|n| n.contains("\"body_mass_g\", \"weight\"")), "{notes:?}");
+}
+
+#[test]
 fn rows_of_a_hold_out_reach_no_fit() {
     let gentoo = penguins("gentoo@1", GENTOO);
     let spec = spec("coral", json!({"kind": "hold_out", "fraction": 0.25}));

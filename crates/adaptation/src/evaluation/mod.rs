@@ -1,6 +1,6 @@
 //! Seeded splits of the target's rows into what a fit may see and what is scored. Rows without a
-//! label are never scored, so they always go to the fit. The same seed gives the same splits for
-//! every method.
+//! label are never scored, so they always go to the fit, unless they belong to a unit that is scored. The same
+//! seed gives the same splits for every method.
 
 use std::collections::BTreeMap;
 
@@ -72,6 +72,32 @@ pub fn bootstrap(strata: &Strata, n_draws: usize, rng: &mut ChaCha8Rng) -> Vec<S
         .collect()
 }
 
+/// Splits whole units of rows: `split` is asked for a split of units, each of the stratum that most of its
+/// labelled rows have, and every unit goes where its place went. `units (n,)` name the unit of each row.
+pub fn of_units(strata: &Strata, units: &[usize], split: impl FnOnce(&Strata) -> Vec<Split>) -> Vec<Split> {
+    let mut rows_of: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
+    units.iter().enumerate().for_each(|(row, unit)| rows_of.entry(*unit).or_default().push(row));
+    let rows_of: Vec<Vec<usize>> = rows_of.into_values().collect();
+    let unit_strata: Vec<Option<usize>> = rows_of.iter().map(|rows| most_frequent(strata, rows)).collect();
+    let rows = |places: &[usize]| -> Vec<usize> {
+        let mut rows: Vec<usize> = places.iter().flat_map(|&place| rows_of[place].iter().copied()).collect();
+        rows.sort_unstable();
+        rows
+    };
+    let expand = |split: Split| Split {
+        train: rows(&split.train),
+        test: rows(&split.test).into_iter().filter(|&row| strata[row].is_some()).collect(),
+    };
+    split(&unit_strata).into_iter().map(expand).collect()
+}
+
+/// The stratum of most of these rows, of equally frequent ones the lowest; `None` where no row has one.
+fn most_frequent(strata: &Strata, rows: &[usize]) -> Option<usize> {
+    let mut counts: BTreeMap<usize, usize> = BTreeMap::new();
+    rows.iter().filter_map(|&row| strata[row]).for_each(|stratum| *counts.entry(stratum).or_default() += 1);
+    counts.into_iter().max_by_key(|&(stratum, count)| (count, std::cmp::Reverse(stratum))).map(|(stratum, _)| stratum)
+}
+
 fn by_stratum(strata: &Strata) -> Vec<Vec<usize>> {
     let mut groups: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
     for (row, stratum) in strata.iter().enumerate() {
@@ -120,6 +146,28 @@ mod tests {
         assert!(folds.iter().all(|f| f.train.len() + f.test.len() == 40));
         assert_eq!(leave_one_out(&strata()).len(), 35);
         assert_eq!(k_fold(&[Some(0), None, Some(1)], 5, &mut rng()).len(), 2);
+    }
+
+    #[test]
+    fn a_unit_is_never_on_both_sides() {
+        let units: Vec<usize> = (0..40).map(|i| i / 5 * 5).collect();
+        let kinds: [fn(&Strata) -> Vec<Split>; 4] = [
+            |s| vec![hold_out(s, 0.25, &mut rng())],
+            |s| k_fold(s, 4, &mut rng()),
+            leave_one_out,
+            |s| bootstrap(s, 10, &mut rng()),
+        ];
+        for split in kinds {
+            let splits = of_units(&strata(), &units, split);
+            assert!(!splits.is_empty());
+            for Split { train, test } in splits {
+                assert!(!train.is_empty() && !test.is_empty());
+                assert!(test.iter().all(|&i| strata()[i].is_some()));
+                assert!(train.iter().all(|i| test.iter().all(|j| units[*i] != units[*j])));
+            }
+        }
+        let alone: Vec<usize> = (0..40).collect();
+        assert_eq!(of_units(&strata(), &alone, |s| k_fold(s, 4, &mut rng())), k_fold(&strata(), 4, &mut rng()));
     }
 
     #[test]

@@ -48,7 +48,7 @@ pub(super) struct Encoder {
 /// What is wrong with a value that was given for prediction.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct InputProblem {
-    /// `missing_column`, `not_a_number` or `unknown_category`.
+    /// `missing_column`, `not_a_number`, `not_finite` or `unknown_category`.
     pub code: &'static str,
     /// Counted from 0; `None` where the whole column is meant.
     pub row: Option<usize>,

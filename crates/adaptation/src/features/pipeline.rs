@@ -95,7 +95,16 @@ impl Pipeline {
     /// # Errors
     /// Every column that is missing and every value that does not fit, up to twenty.
     pub fn transform(&self, table: &Table) -> Result<Matrix, Vec<InputProblem>> {
-        Ok(self.target_scaling.apply(&self.encoder.transform(table)?))
+        let x = self.encoder.transform(table)?;
+        match self.encoder.first_beyond(&x, LARGEST) {
+            None => Ok(self.target_scaling.apply(&x)),
+            Some((row, column)) => Err(vec![InputProblem {
+                code: "not_finite",
+                row: Some(row),
+                column: column.to_owned(),
+                detail: format!("the value is beyond {LARGEST:e}, so that its square is not finite"),
+            }]),
+        }
     }
 
     pub fn save(&self) -> Parts {
@@ -246,6 +255,13 @@ mod tests {
         assert_eq!(codes(&Table::new(vec![])), ["missing_column", "missing_column"]);
         let relaxed = fit(FeatureParams::default()).pipeline;
         assert!(relaxed.transform(&words("1", "zzz")).is_ok());
+    }
+
+    #[test]
+    fn a_value_too_large_to_square_is_no_input_either() {
+        let rows = domain(&[Some(2.0), Some(-1e155)], &[Some("a"), Some("b")]).table;
+        let problems = fit(FeatureParams::default()).pipeline.transform(&rows).expect_err("1e155");
+        assert_eq!((problems[0].code, problems[0].row, problems[0].column.as_str()), ("not_finite", Some(1), "n"));
     }
 
     #[test]

@@ -25,6 +25,19 @@ pub enum DecomposeError {
     NotConverged,
     #[error("the matrix holds a value that is not finite")]
     NotFinite,
+    #[error(
+        "a whole decomposition of size {size} would hold the compute thread for too long, {MAX_WHOLE} is the most; \
+         use fewer columns or rows, or ask for few components"
+    )]
+    TooLarge { size: usize },
+}
+
+/// The size up to which a whole spectrum is computed: nothing can stop a decomposition once it runs, and a cancelled
+/// job holds its thread until it returns.
+pub const MAX_WHOLE: usize = 2500;
+
+fn bounded(size: usize) -> Result<(), DecomposeError> {
+    if size > MAX_WHOLE { Err(DecomposeError::TooLarge { size }) } else { Ok(()) }
 }
 
 /// `(u, s, vt)` of [`thin_svd`].
@@ -40,6 +53,7 @@ const PARTIAL_FROM: usize = 400;
 /// [`DecomposeError::NotFinite`] or [`DecomposeError::NotConverged`].
 pub fn symmetric_eigen(a: ArrayView2<f64>) -> Result<(Array1<f64>, Array2<f64>), DecomposeError> {
     let n = square(a);
+    bounded(n)?;
     finite(a)?;
     if n == 0 {
         return Ok((Array1::zeros(0), Array2::zeros((0, 0))));
@@ -93,6 +107,7 @@ pub fn top_symmetric_eigen(a: ArrayView2<f64>, k: usize) -> Result<(Array1<f64>,
 pub fn thin_svd(x: ArrayView2<f64>) -> Result<Svd, DecomposeError> {
     let (n, d) = x.dim();
     let r = n.min(d);
+    bounded(r)?;
     finite(x)?;
     if r == 0 {
         return Ok((Array2::zeros((n, 0)), Array1::zeros(0), Array2::zeros((0, d))));

@@ -183,13 +183,11 @@ impl Kernel {
             return Ok(());
         }
         let mean = (k.sum() - k.diag().sum()) / (n * (n - 1.0));
-        if mean < INFORMATIVE.start {
-            return Err(KernelError::Vanished { mean });
-        }
         if mean > INFORMATIVE.end {
             return Err(KernelError::Saturated { mean });
         }
-        Ok(())
+        // What is no number comes of a bandwidth whose square vanished.
+        if INFORMATIVE.contains(&mean) { Ok(()) } else { Err(KernelError::Vanished { mean }) }
     }
 }
 

@@ -17,8 +17,8 @@ mod principal;
 pub use banded::{Band, BandedLeastSquares, Solution};
 pub use constrained::{Constrained, top_constrained};
 pub use decompose::{
-    DecomposeError, Svd, Triangle, cholesky, inverse_sqrt_spd, solve_spd, solve_triangular, sqrt_spd, symmetric_eigen,
-    thin_svd, top_symmetric_eigen,
+    DecomposeError, MAX_WHOLE, Svd, Triangle, cholesky, inverse_sqrt_spd, solve_spd, solve_triangular, sqrt_spd,
+    symmetric_eigen, thin_svd, top_symmetric_eigen,
 };
 pub use dense::{column_means, matmul, matmul_nt, matmul_tn};
 pub use matrix::{Matrix, SparseRows};

@@ -9,13 +9,17 @@ use super::ScoreKind;
 use super::curves::{Ranking, RocCurve};
 use super::intervals::{BootstrapDraws, Interval};
 
-const NAMES: [&str; 12] = [
+const NAMES: [&str; 16] = [
     "accuracy",
     "balanced_accuracy",
     "macro_precision",
     "macro_recall",
     "macro_f1",
+    "micro_precision",
+    "micro_recall",
     "micro_f1",
+    "weighted_precision",
+    "weighted_recall",
     "weighted_f1",
     "roc_auc",
     "average_precision",
@@ -23,6 +27,9 @@ const NAMES: [&str; 12] = [
     "brier",
     "expected_calibration_error",
 ];
+
+/// The first so many of [`NAMES`] need no scores.
+const N_FROM_CODES: usize = 11;
 
 /// A probability below this counts as this much in the log loss, which would else be infinite.
 const LEAST_PROBABILITY: f64 = 1e-15;
@@ -48,22 +55,26 @@ pub struct ClassificationReport {
 pub struct ClassReport {
     pub class: String,
     /// 0 where the class is in the truth but never predicted.
-    pub precision: Option<f64>,
-    pub recall: Option<f64>,
-    pub f1: Option<f64>,
+    pub precision: Option<Interval>,
+    pub recall: Option<Interval>,
+    pub f1: Option<Interval>,
     /// Rows of the class.
     pub support: u64,
-    pub roc_auc: Option<f64>,
-    pub average_precision: Option<f64>,
+    pub roc_auc: Option<Interval>,
+    pub average_precision: Option<Interval>,
 }
+
+/// The numbers of one class in [`ClassReport`].
+const N_PER_CLASS: usize = 5;
 
 /// Scores predicted `codes (n,)` and, where given, `scores (n, C)` against `truth (n,)`, n as in
 /// `draws`; codes index `classes (C,)`. Classes may be missing from truth, prediction or both.
 ///
-/// - `accuracy`; `micro_f1`, which equals it where every row has one class.
+/// - `accuracy`; `micro_precision`, `micro_recall` and `micro_f1`, which equal it where every row has one class.
 /// - `balanced_accuracy`, `macro_recall`: the mean recall of classes in the truth.
 /// - `macro_precision`, `macro_f1`: the mean over classes in truth or prediction, as scikit-learn has
-///   it; 0 for a class that is only in one of them. `weighted_f1` weighs by rows of the class.
+///   it; 0 for a class that is only in one of them. `weighted_precision`, `weighted_recall` and
+///   `weighted_f1` weigh by rows of the class.
 /// - `roc_auc`, `average_precision`: with two classes, of the second; with more, the mean over classes
 ///   that some but not all rows have, each against the rest. Ties count half in `roc_auc`. `None` where
 ///   the truth has one class.
@@ -88,21 +99,22 @@ pub fn score_classification(
     let ranked = if classes.len() == 2 { columns.get(1..).unwrap_or_default() } else { &columns[..] };
     let ranked: Vec<&Column> = ranked.iter().filter(|c| c.roc.is_some()).collect();
 
-    let intervals = draws.intervals(|counts| {
+    let mut intervals = draws.intervals(|counts| {
         let tally = Tally::new(truth, codes, classes.len(), counts);
-        let [accuracy, recall, precision, f1, weighted_f1] = tally.overall();
-        let [roc_auc, average_precision] = mean_areas(&ranked, counts);
-        let [log_loss, brier, calibration] = losses.as_ref().map_or([None; 3], |l| l.overall(counts));
-        let from_codes = [accuracy, recall, precision, recall, f1, accuracy, weighted_f1];
-        let from_scores = [roc_auc, average_precision, log_loss, brier, calibration];
-        let mut all = from_codes.into_iter().chain(from_scores);
-        std::array::from_fn::<_, { NAMES.len() }, _>(|_| all.next().flatten())
+        let mut all = tally.overall();
+        all.extend(mean_areas(&ranked, counts));
+        all.extend(losses.as_ref().map_or([None; 3], |l| l.overall(counts)));
+        for c in 0..classes.len() {
+            all.extend(one_class(c, &tally, columns.get(c), counts));
+        }
+        all
     });
+    let of_classes = intervals.split_off(NAMES.len());
 
     let tally = Tally::new(truth, codes, classes.len(), &vec![1; truth.len()]);
     ClassificationReport {
         overall: NAMES.into_iter().zip(intervals).collect(),
-        per_class: per_class(classes, &tally, &columns, truth.len()),
+        per_class: per_class(classes, &tally, &of_classes),
         confusion: confusion(truth, codes, classes.len()),
         roc: classes
             .iter()
@@ -112,18 +124,24 @@ pub fn score_classification(
     }
 }
 
-fn per_class(classes: &[String], tally: &Tally, columns: &[Column], n_rows: usize) -> Vec<ClassReport> {
-    let once = vec![1; n_rows];
+/// Precision, recall, F1, area under the ROC curve and average precision of one class.
+fn one_class(c: usize, tally: &Tally, column: Option<&Column>, counts: &[u32]) -> [Option<f64>; N_PER_CLASS] {
+    let areas = column.and_then(|column| column.ranking.areas(counts));
+    let (roc, average_precision) = (areas.map(|a| a.roc), areas.map(|a| a.average_precision));
+    [tally.precision(c), tally.recall(c), tally.f1(c), roc, average_precision]
+}
+
+fn per_class(classes: &[String], tally: &Tally, intervals: &[Option<Interval>]) -> Vec<ClassReport> {
     let report = |(c, class): (usize, &String)| {
-        let areas = columns.get(c).and_then(|column| column.ranking.areas(&once));
+        let of = |k: usize| intervals[c * N_PER_CLASS + k];
         ClassReport {
             class: class.clone(),
-            precision: tally.precision(c),
-            recall: tally.recall(c),
-            f1: tally.f1(c),
+            precision: of(0),
+            recall: of(1),
+            f1: of(2),
             support: tally.truth[c],
-            roc_auc: areas.map(|a| a.roc),
-            average_precision: areas.map(|a| a.average_precision),
+            roc_auc: of(3),
+            average_precision: of(4),
         }
     };
     classes.iter().enumerate().map(report).collect()
@@ -180,21 +198,24 @@ impl Tally {
         self.is_seen(c).then(|| 2.0 * self.right[c] as f64 / (self.truth[c] + self.predicted[c]) as f64)
     }
 
-    /// Accuracy; mean recall, precision and F1; F1 weighted by rows.
-    fn overall(&self) -> [Option<f64>; 5] {
+    /// What needs no scores, in the order of [`NAMES`].
+    fn overall(&self) -> Vec<Option<f64>> {
         let n: u64 = self.truth.iter().sum();
         if n == 0 {
-            return [None; 5];
+            return vec![None; N_FROM_CODES];
         }
         let classes = 0..self.truth.len();
-        let weighted_f1: f64 = classes.clone().filter_map(|c| Some(self.f1(c)? * self.truth[c] as f64)).sum();
-        [
-            Some(self.right.iter().sum::<u64>() as f64 / n as f64),
-            mean(classes.clone().map(|c| self.recall(c))),
-            mean(classes.clone().map(|c| self.precision(c))),
-            mean(classes.map(|c| self.f1(c))),
-            Some(weighted_f1 / n as f64),
-        ]
+        let accuracy = Some(self.right.iter().sum::<u64>() as f64 / n as f64);
+        let macro_of = |value: &dyn Fn(usize) -> Option<f64>| mean(classes.clone().map(value));
+        let weighted = |value: &dyn Fn(usize) -> Option<f64>| {
+            let sum: f64 = classes.clone().filter_map(|c| Some(value(c)? * self.truth[c] as f64)).sum();
+            Some(sum / n as f64)
+        };
+        let (precision, recall, f1) = (|c| self.precision(c), |c| self.recall(c), |c| self.f1(c));
+        let mean_recall = macro_of(&recall);
+        let macros = [accuracy, mean_recall, macro_of(&precision), mean_recall, macro_of(&f1)];
+        let micros = [accuracy; 3];
+        macros.into_iter().chain(micros).chain([weighted(&precision), weighted(&recall), weighted(&f1)]).collect()
     }
 }
 

@@ -1,6 +1,10 @@
 //! Percentile bootstrap (Efron 1979): rows are drawn with replacement, the metric is computed on each
 //! draw, and the middle 95 % of its values are the interval. The draws are made once and shared by all
-//! metrics and models, so that differences between two models are paired.
+//! metrics and models, so that differences between two models are paired. Rows that belong together (one target
+//! row scored several times, rows of one group) are drawn together (Davison and Hinkley 1997, section 3.8):
+//! drawn one by one, they would make an interval narrower the more often the same thing is scored.
+
+use std::collections::HashMap;
 
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -18,56 +22,70 @@ pub struct Interval {
     pub high: f64,
 }
 
-/// Draws of n rows out of n with replacement.
+/// Draws of n clusters of rows out of n with replacement.
 ///
 /// A draw is kept as its seed: stored, a thousand draws would be a thousand times as long as the data.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BootstrapDraws {
-    n_rows: usize,
+    /// The cluster of each row, below `n_clusters`.
+    clusters: Vec<usize>,
+    n_clusters: usize,
     seeds: Vec<u64>,
 }
 
 impl BootstrapDraws {
+    /// Every row by itself.
     pub fn new(n_rows: usize, n_draws: usize, rng: &mut ChaCha8Rng) -> Self {
-        Self { n_rows, seeds: (0..n_draws).map(|_| rng.random()).collect() }
+        Self::of_clusters(&(0..n_rows).collect::<Vec<_>>(), n_draws, rng)
+    }
+
+    /// Rows of the same name in `names (n,)` together.
+    pub fn of_clusters(names: &[usize], n_draws: usize, rng: &mut ChaCha8Rng) -> Self {
+        let mut index = HashMap::new();
+        let clusters = names.iter().map(|name| {
+            let next = index.len();
+            *index.entry(*name).or_insert(next)
+        });
+        let clusters: Vec<usize> = clusters.collect();
+        Self { clusters, n_clusters: index.len(), seeds: (0..n_draws).map(|_| rng.random()).collect() }
     }
 
     pub(super) fn n_rows(&self) -> usize {
-        self.n_rows
+        self.clusters.len()
     }
 
-    /// Values of K metrics on all rows, with their intervals over the draws. `metrics` is told how often
-    /// each row counts, `(n,)`. Draws in which a metric is not defined are left out for that metric.
+    /// Values of metrics on all rows, with their intervals over the draws. `metrics` is told how often
+    /// each row counts, `(n,)`, and answers equally many values each time. Draws in which a metric is not
+    /// defined are left out for that metric.
     ///
     /// The percentile interval of a biased metric, such as the calibration error, can miss the value; it
     /// is then widened to hold it.
-    pub(super) fn intervals<const K: usize>(
-        &self,
-        metrics: impl Fn(&[u32]) -> [Option<f64>; K] + Sync,
-    ) -> [Option<Interval>; K] {
-        let metrics = |counts: &[u32]| metrics(counts).map(|v| v.filter(|v| v.is_finite()));
-        let values = metrics(&vec![1; self.n_rows]);
+    pub(super) fn intervals(&self, metrics: impl Fn(&[u32]) -> Vec<Option<f64>> + Sync) -> Vec<Option<Interval>> {
+        let finite = |values: Vec<Option<f64>>| values.into_iter().map(|v| v.filter(|v| v.is_finite()));
+        let metrics = |counts: &[u32]| -> Vec<Option<f64>> { finite(metrics(counts)).collect() };
+        let values = metrics(&vec![1; self.n_rows()]);
         // Collected in the order of the draws, so that the number of threads changes nothing.
-        let drawn: Vec<[Option<f64>; K]> = self
+        let drawn: Vec<Vec<Option<f64>>> = self
             .seeds
             .par_iter()
             .map_init(
-                || vec![0; self.n_rows],
-                |counts, &seed| {
-                    count_draw(counts, seed);
+                || (vec![0; self.n_clusters], vec![0; self.n_rows()]),
+                |(in_draw, counts), &seed| {
+                    count_draw(in_draw, seed);
+                    counts.iter_mut().zip(&self.clusters).for_each(|(count, &c)| *count = in_draw[c]);
                     metrics(counts)
                 },
             )
             .collect();
-        std::array::from_fn(|k| {
-            let value = values[k]?;
+        let of = |(k, value): (usize, Option<f64>)| {
             let defined = drawn.iter().filter_map(|draw| draw[k]).collect();
-            Some(interval(value, defined))
-        })
+            Some(interval(value?, defined))
+        };
+        values.into_iter().enumerate().map(of).collect()
     }
 }
 
-/// How often the draw of that seed has each row.
+/// How often the draw of that seed has each cluster.
 fn count_draw(counts: &mut [u32], seed: u64) {
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
     let n = counts.len();

@@ -27,10 +27,10 @@ pub fn score_regression(truth: &[f64], values: &[f64], draws: &BootstrapDraws) -
     let intervals = draws.intervals(|counts| {
         let n: f64 = counts.iter().map(|&c| f64::from(c)).sum();
         if n == 0.0 {
-            return [None; NAMES.len()];
+            return vec![None; NAMES.len()];
         }
         let squares = sum(counts, errors.iter().map(|e| e * e));
-        [
+        vec![
             Some((squares / n).sqrt()),
             Some(sum(counts, errors.iter().copied()) / n),
             spread(truth, counts, n).map(|total| 1.0 - squares / total),

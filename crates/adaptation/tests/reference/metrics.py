@@ -93,7 +93,11 @@ def classification(case):
         # A class that is not in the truth has no recall, so it is not part of the mean.
         "macro_recall": sk.recall_score(truth, codes, average="macro", zero_division=np.nan),
         "macro_f1": sk.f1_score(truth, codes, average="macro", zero_division=0),
+        "micro_precision": sk.precision_score(truth, codes, average="micro"),
+        "micro_recall": sk.recall_score(truth, codes, average="micro"),
         "micro_f1": sk.f1_score(truth, codes, average="micro"),
+        "weighted_precision": sk.precision_score(truth, codes, average="weighted", zero_division=0),
+        "weighted_recall": sk.recall_score(truth, codes, average="weighted", zero_division=0),
         "weighted_f1": sk.f1_score(truth, codes, average="weighted", zero_division=0),
         "roc_auc": mean(a for a, _ in of_metric),
         "average_precision": mean(a for _, a in of_metric),

@@ -6,7 +6,7 @@ use ndarray::{Array1, Array2, Axis, s};
 
 use crate::context::{Ctx, FitError};
 use crate::learners::contract::LinearModel;
-use crate::linalg::{Matrix, Options, matmul, matmul_nt, minimise, thin_svd};
+use crate::linalg::{MAX_WHOLE, Matrix, Options, matmul, matmul_nt, minimise, thin_svd};
 
 /// Iterations without a better validation loss after which an early-stopped fit ends.
 const PATIENCE: usize = 20;
@@ -46,7 +46,9 @@ impl Objective<'_> {
         match self.x {
             // From the centre of the penalty the gradient never leaves the space of the rows. A start
             // that lies elsewhere must not lose what is outside of it.
-            Matrix::Dense(x) if x.ncols() >= WIDE * x.nrows() && self.begin.coef == self.centre.coef => {
+            Matrix::Dense(x)
+                if x.ncols() >= WIDE * x.nrows() && x.nrows() <= MAX_WHOLE && self.begin.coef == self.centre.coef =>
+            {
                 self.descend_among_rows(x, validation, ctx)
             }
             _ => self.descend_in_full(validation, ctx),

@@ -60,7 +60,7 @@ pub struct Params {
     /// Whether projected rows are scaled to unit length.
     pub normalize_rows: bool,
     /// Rows from which kernel features are built; with no more rows than this they are exact.
-    #[schemars(range(min = 10, max = 5000))]
+    #[schemars(range(min = 10, max = 2500))]
     pub max_landmarks: usize,
 }
 

@@ -53,7 +53,7 @@ pub struct Params {
     #[schemars(range(min = 1e-12, max = 0.1))]
     pub tolerance: f64,
     /// Rows from which kernel features are built; with no more rows than this they are exact.
-    #[schemars(range(min = 10, max = 5000))]
+    #[schemars(range(min = 10, max = 2500))]
     pub max_landmarks: usize,
 }
 
