@@ -77,7 +77,7 @@ impl Root {
 /// `S − Q Vᵀ − V Qᵀ` with `V = S Q c − ½ Q c (Qᵀ S Q) c`.
 fn both_sides(mut s: Array2<f64>, q: &Array2<f64>, shrink: &Array1<f64>) -> Array2<f64> {
     let sq = matmul(s.view(), q.view());
-    let inner = matmul_tn(q.view(), sq.view()) * shrink * &shrink.view().insert_axis(Axis(1));
+    let inner = matmul_tn(q.view(), sq.view()) * shrink * shrink.view().insert_axis(Axis(1));
     let v = sq * shrink - matmul(q.view(), inner.view()) * 0.5;
     let outer = matmul_nt(q.view(), v.view());
     s -= &outer;
