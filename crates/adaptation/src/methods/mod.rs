@@ -22,6 +22,7 @@ pub static METHODS: &[&dyn Method] = &[
     &AdapterMethod::<statistical_alignment::pca::Pca>::new(),
     &AdapterMethod::<statistical_alignment::coral::Coral>::new(),
     &AdapterMethod::<statistical_alignment::linear_optimal_transport::LinearOptimalTransport>::new(),
+    &AdapterMethod::<statistical_alignment::mmd_location_scale::MmdLocationScale>::new(),
     &AdapterMethod::<statistical_alignment::maximum_independence::MaximumIndependence>::new(),
     &AdapterMethod::<statistical_alignment::subspace_alignment::SubspaceAlignment>::new(),
     &AdapterMethod::<mmd::transfer_component_analysis::TransferComponentAnalysis>::new(),
