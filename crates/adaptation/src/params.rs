@@ -12,7 +12,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 use thiserror::Error;
 
-pub use kernel::KernelName;
+pub use kernel::{KernelName, Polynomial};
 pub use words::{Bandwidth, CrossValidated, Median, NumberOr, Pull, Word};
 
 /// A parameter struct: all fields have defaults, unknown fields are refused

@@ -77,8 +77,8 @@ pub fn mmd2_unbiased(
     Ok(mmd2(x.view(), y.view(), &[Kernel::Rbf { bandwidth }], ctx)?.unbiased)
 }
 
-/// Rows in the form of kernel tiles, moved to the pooled mean: it changes no statistic, since the
-/// linear kernel's depends on differences only, and saves digits of the Gaussian kernel.
+/// Rows in the form of kernel tiles, moved to the pooled mean where that changes no statistic: the linear
+/// kernel's depends on differences only, as do kernels of differences, and the Gaussian kernel gains digits.
 pub(super) fn prepared(
     x: ArrayView2<f64>,
     y: ArrayView2<f64>,
@@ -93,7 +93,8 @@ pub(super) fn prepared(
         )));
     }
     let (m, n) = (x.nrows() as f64, y.nrows() as f64);
-    let shift = (column_means(x) * m + column_means(y) * n) / (m + n);
+    let movable = kernels.iter().all(|k| k.is_shift_invariant() || *k == Kernel::Linear);
+    let shift = if movable { (column_means(x) * m + column_means(y) * n) / (m + n) } else { Array1::zeros(x.ncols()) };
     Ok((KernelRows::shifted(x, &shift), KernelRows::shifted(y, &shift)))
 }
 
@@ -208,7 +209,7 @@ mod tests {
         let (x, y) = (noise(TILE + 40, 3, 1), noise(2 * TILE + 1, 3, 2) + 0.1);
         let ctx = Ctx::new(0, &Silent);
         let mixture: Vec<Kernel> = [0.25, 0.5, 1.0, 2.0].map(|bandwidth| Kernel::Rbf { bandwidth }).into();
-        for kernels in [&mixture[..], &[Kernel::Linear], &[Kernel::Laplacian { bandwidth: 2.0 }]] {
+        for kernels in [&mixture[..], &[Kernel::Linear], &[Kernel::Laplacian { bandwidth: 2.0 }], &[Kernel::Cosine]] {
             let got = mmd2(x.view(), y.view(), kernels, &ctx).unwrap();
             let want = plainly(x.view(), y.view(), kernels);
             assert!((got.biased - want.biased).abs() < 1e-13, "{kernels:?}: {got:?}, {want:?}");

@@ -1,7 +1,7 @@
 //! Maps of rows: the scaling of features, and what adapters fit. A closed set of forms, so that every
 //! fitted method predicts rows it has never seen and is saved the same way.
 
-use ndarray::{Array1, Array2, Axis};
+use ndarray::{Array1, Array2, Axis, s};
 
 use crate::linalg::kernels::{Kernel, landmark_product};
 use crate::linalg::{Matrix, SparseRows};
@@ -32,6 +32,10 @@ pub enum Map {
     },
     /// Rows scaled to unit Euclidean length; a zero row stays zero.
     UnitRows,
+    /// The same columns `(q,)` after those of every row: what is known of a domain as a whole.
+    Append {
+        columns: Array1<f64>,
+    },
     /// Rows divided by their sum (bags of words to shares); a row that sums to zero stays as it is.
     RowShares,
     /// One after the other.
@@ -82,6 +86,7 @@ impl Map {
             Map::Kernel { kernel, landmarks, matrix, offset } => {
                 Matrix::Dense(landmark_product(*kernel, x, landmarks.view(), matrix.view()) + offset)
             }
+            Map::Append { columns } => append(x, columns),
             Map::UnitRows => divide_rows(x, |row| row.map(|(_, v)| v * v).sum::<f64>().sqrt()),
             Map::RowShares => divide_rows(x, |row| row.map(|(_, v)| v).sum()),
             Map::Chain(maps) => {
@@ -112,6 +117,9 @@ impl Map {
                 .put_array("landmarks", landmarks)
                 .put_array("matrix", matrix)
                 .put_array("offset", offset),
+            Map::Append { columns } => {
+                parts.put("form", "append").put("length", columns.len()).put_array("columns", columns)
+            }
             Map::UnitRows => parts.put("form", "unit_rows"),
             Map::RowShares => parts.put("form", "row_shares"),
             Map::Chain(maps) => {
@@ -142,13 +150,18 @@ impl Map {
             }
             "kernel" => {
                 let kernel: Kernel = parts.get("kernel")?;
-                if kernel.bandwidth().is_some_and(|b| !b.is_finite() || b <= 0.0) {
-                    return Err(LoadError("the bandwidth of a kernel must be above 0".into()));
+                if !kernel.is_sound() {
+                    return Err(LoadError(format!("a kernel with numbers out of range: {kernel:?}")));
                 }
                 let landmarks = parts.matrix("landmarks", None, Some(d))?;
                 let matrix = parts.matrix("matrix", Some(landmarks.nrows()), None)?;
                 let k = matrix.ncols();
                 Ok((Map::Kernel { kernel, landmarks, matrix, offset: parts.vector("offset", k)? }, k))
+            }
+            "append" => {
+                let columns = parts.vector("columns", parts.get("length")?)?;
+                let k = d + columns.len();
+                Ok((Map::Append { columns }, k))
             }
             "unit_rows" => Ok((Map::UnitRows, d)),
             "row_shares" => Ok((Map::RowShares, d)),
@@ -166,6 +179,26 @@ impl Map {
                 Ok((Map::Chain(maps), columns))
             }
             other => Err(LoadError(format!("map of unknown form {other:?}"))),
+        }
+    }
+}
+
+/// Sparse rows stay sparse.
+fn append(x: &Matrix, columns: &Array1<f64>) -> Matrix {
+    let d = x.n_columns();
+    match x {
+        Matrix::Dense(x) => {
+            let mut out = Array2::zeros((x.nrows(), d + columns.len()));
+            out.slice_mut(s![.., ..d]).assign(x);
+            out.slice_mut(s![.., d..]).assign(columns);
+            Matrix::Dense(out)
+        }
+        Matrix::Sparse(x) => {
+            let mut out = SparseRows::new(d + columns.len());
+            for i in 0..x.n_rows() {
+                out.push_row(x.row(i).chain(columns.iter().enumerate().map(|(j, v)| (d + j, *v))));
+            }
+            Matrix::Sparse(out)
         }
     }
 }
@@ -209,8 +242,16 @@ mod tests {
             offset: array![1.0, 0.0, 0.0],
         };
         let chain = Map::Chain(vec![scale.clone(), affine.clone(), Map::UnitRows]);
-        let mut forms = vec![Map::Identity, scale, affine, Map::UnitRows, Map::RowShares, chain, Map::Chain(vec![])];
-        let kernels = [Kernel::Linear, Kernel::Rbf { bandwidth: 1.5 }, Kernel::Laplacian { bandwidth: 2.5 }];
+        let append = Map::Append { columns: array![0.0, -2.5, 1.0] };
+        let mut forms =
+            vec![Map::Identity, append, scale, affine, Map::UnitRows, Map::RowShares, chain, Map::Chain(vec![])];
+        let kernels = [
+            Kernel::Linear,
+            Kernel::Rbf { bandwidth: 1.5 },
+            Kernel::Laplacian { bandwidth: 2.5 },
+            Kernel::Polynomial { bandwidth: 1.5, degree: 3, offset: 1.0 },
+            Kernel::Cosine,
+        ];
         forms.extend(kernels.map(kernel_map));
         forms
     }
@@ -249,9 +290,17 @@ mod tests {
     fn a_kernel_map_that_lies_is_refused() {
         let saved = kernel_map(Kernel::Rbf { bandwidth: 1.5 }).save();
         assert!(Map::load(&saved, 3).is_err(), "another number of columns");
-        let mut lie = saved.clone();
-        lie.put("kernel", Kernel::Rbf { bandwidth: -1.0 });
-        assert!(Map::load(&lie, 2).is_err(), "a negative bandwidth");
+        for kernel in [
+            Kernel::Rbf { bandwidth: -1.0 },
+            Kernel::Polynomial { bandwidth: 0.0, degree: 2, offset: 1.0 },
+            Kernel::Polynomial { bandwidth: 1.0, degree: 0, offset: 1.0 },
+            Kernel::Polynomial { bandwidth: 1.0, degree: 11, offset: 1.0 },
+            Kernel::Polynomial { bandwidth: 1.0, degree: 2, offset: -1.0 },
+        ] {
+            let mut lie = saved.clone();
+            lie.put("kernel", kernel);
+            assert!(Map::load(&lie, 2).is_err(), "{kernel:?}");
+        }
         let mut lie = saved;
         lie.put_array("offset", &array![1.0]);
         assert!(Map::load(&lie, 2).is_err(), "an offset of another length");

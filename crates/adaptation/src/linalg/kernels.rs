@@ -17,6 +17,9 @@ pub const TILE: usize = 256;
 /// The mean off-diagonal entry of a kernel that still tells rows apart.
 const INFORMATIVE: Range<f64> = 1e-3..0.999;
 
+/// The degree of a polynomial kernel at most: higher powers of products leave the range of doubles.
+pub const MAX_DEGREE: u32 = 10;
+
 /// A kernel with its bandwidth σ > 0.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kernel", rename_all = "snake_case")]
@@ -27,6 +30,10 @@ pub enum Kernel {
     Rbf { bandwidth: f64 },
     /// exp(−‖x−y‖₁ / σ)
     Laplacian { bandwidth: f64 },
+    /// (x·y / σ² + offset)^degree; offset ≥ 0, degree from 1 to [`MAX_DEGREE`]
+    Polynomial { bandwidth: f64, degree: u32, offset: f64 },
+    /// x·y / (‖x‖ ‖y‖); 0 where a row is zero
+    Cosine,
 }
 
 /// Why a kernel says nothing about these rows.
@@ -38,6 +45,11 @@ pub enum KernelError {
     Vanished { mean: f64 },
     #[error("the kernel is saturated: its mean off the diagonal is {mean:.6}, above 0.999; take a smaller bandwidth")]
     Saturated { mean: f64 },
+    #[error(
+        "all rows point in one direction: their mean cosine is {mean:.6}, above 0.999; centre the columns, \
+         or take another kernel"
+    )]
+    Parallel { mean: f64 },
 }
 
 /// Rows made ready for kernel tiles: contiguous, with squared norms.
@@ -98,9 +110,32 @@ impl Kernel {
     /// σ, where the kernel has one.
     pub fn bandwidth(self) -> Option<f64> {
         match self {
-            Kernel::Linear => None,
-            Kernel::Rbf { bandwidth } | Kernel::Laplacian { bandwidth } => Some(bandwidth),
+            Kernel::Linear | Kernel::Cosine => None,
+            Kernel::Rbf { bandwidth } | Kernel::Laplacian { bandwidth } | Kernel::Polynomial { bandwidth, .. } => {
+                Some(bandwidth)
+            }
         }
+    }
+
+    /// Whether the numbers of the kernel are within the bounds that [`Kernel`] names.
+    pub fn is_sound(self) -> bool {
+        let shape = match self {
+            Kernel::Polynomial { degree, offset, .. } => {
+                (1..=MAX_DEGREE).contains(&degree) && offset.is_finite() && offset >= 0.0
+            }
+            Kernel::Linear | Kernel::Rbf { .. } | Kernel::Laplacian { .. } | Kernel::Cosine => true,
+        };
+        shape && self.bandwidth().is_none_or(|b| b.is_finite() && b > 0.0)
+    }
+
+    /// Whether the kernel depends on the difference of two rows only, so that all rows may be moved alike.
+    pub fn is_shift_invariant(self) -> bool {
+        matches!(self, Kernel::Rbf { .. } | Kernel::Laplacian { .. })
+    }
+
+    /// A shift of all rows that changes no value of the kernel and saves digits: the mean of `x (n, d)`, or zero.
+    pub fn harmless_shift(self, x: ArrayView2<f64>) -> Array1<f64> {
+        if self.is_shift_invariant() { column_means(x) } else { Array1::zeros(x.ncols()) }
     }
 
     /// Writes `k(a_i, b_j)` for `i` in `rows` and `j` in `columns` to `out (rows, columns)`, which is
@@ -135,6 +170,18 @@ impl Kernel {
                     }
                 }
             }
+            Kernel::Polynomial { bandwidth, degree, offset } => {
+                product_into(out.view_mut(), Accum::Replace, x, y.reversed_axes(), bandwidth.powi(-2));
+                out.mapv_inplace(|v| (v + offset).powi(degree as i32));
+            }
+            Kernel::Cosine => {
+                product_into(out.view_mut(), Accum::Replace, x, y.reversed_axes(), 1.0);
+                let columns = b.squared_norms.slice(s![columns]).mapv(inverse_length);
+                for (mut row, norm) in out.axis_iter_mut(Axis(0)).zip(a.squared_norms.slice(s![rows])) {
+                    row *= inverse_length(*norm);
+                    row *= &columns;
+                }
+            }
         }
     }
 
@@ -143,6 +190,10 @@ impl Kernel {
         match self {
             Kernel::Linear => rows.squared_norms.clone(),
             Kernel::Rbf { .. } | Kernel::Laplacian { .. } => Array1::ones(rows.len()),
+            Kernel::Polynomial { bandwidth, degree, offset } => {
+                rows.squared_norms.mapv(|v| (v * bandwidth.powi(-2) + offset).powi(degree as i32))
+            }
+            Kernel::Cosine => rows.squared_norms.mapv(|v| if v > 0.0 { 1.0 } else { 0.0 }),
         }
     }
 
@@ -172,31 +223,52 @@ impl Kernel {
         out
     }
 
-    /// Whether the kernel still tells rows apart, judged on a matrix `k(x, x)` of some rows: the mean
-    /// off its diagonal must lie within [0.001, 0.999]. A linear kernel always passes.
+    /// Whether the kernel still tells rows apart, judged on a matrix `k(x, x)` of some rows: the mean off
+    /// its diagonal must lie within [0.001, 0.999]. Kernels of inner products are judged by
+    /// `k(x, y) / √(k(x, x) k(y, y))`; cosines take both signs, so that a mean near zero says nothing of
+    /// them. A linear kernel always passes.
     ///
     /// # Errors
     /// [`KernelError`] with the figure.
     pub fn check_informative(self, k: ArrayView2<f64>) -> Result<(), KernelError> {
-        let n = k.nrows() as f64;
         if matches!(self, Kernel::Linear) || k.nrows() < 2 {
             return Ok(());
         }
-        let mean = (k.sum() - k.diag().sum()) / (n * (n - 1.0));
+        let mean =
+            if self.is_shift_invariant() { mean_off_diagonal(k) } else { mean_off_diagonal(normalised(k).view()) };
         if mean > INFORMATIVE.end {
-            return Err(KernelError::Saturated { mean });
+            return Err(match self {
+                Kernel::Cosine => KernelError::Parallel { mean },
+                _ => KernelError::Saturated { mean },
+            });
         }
         // What is no number comes of a bandwidth whose square vanished.
-        if INFORMATIVE.contains(&mean) { Ok(()) } else { Err(KernelError::Vanished { mean }) }
+        if mean.is_nan() || (mean < INFORMATIVE.start && self.is_shift_invariant()) {
+            return Err(KernelError::Vanished { mean });
+        }
+        Ok(())
     }
+}
+
+fn mean_off_diagonal(k: ArrayView2<f64>) -> f64 {
+    let n = k.nrows() as f64;
+    (k.sum() - k.diag().sum()) / (n * (n - 1.0))
+}
+
+/// `k(x, y) / √(k(x, x) k(y, y))`; rows of length zero stay zero.
+fn normalised(k: ArrayView2<f64>) -> Array2<f64> {
+    let by = k.diag().mapv(inverse_length);
+    &k * &by * by.view().insert_axis(Axis(1))
+}
+
+/// 1/√v; 0 where v is.
+fn inverse_length(squared: f64) -> f64 {
+    if squared > 0.0 { squared.sqrt().recip() } else { 0.0 }
 }
 
 /// `k(x, landmarks) · right`, shapes `(n, d)`, `(m, d)` and `(m, k)` → `(n, k)`, in tiles.
 pub fn landmark_product(kernel: Kernel, x: &Matrix, landmarks: ArrayView2<f64>, right: ArrayView2<f64>) -> Array2<f64> {
-    let shift = match kernel {
-        Kernel::Linear => Array1::zeros(landmarks.ncols()),
-        Kernel::Rbf { .. } | Kernel::Laplacian { .. } => column_means(landmarks),
-    };
+    let shift = kernel.harmless_shift(landmarks);
     let rows = KernelRows::shifted(x.dense().view(), &shift);
     kernel.dot(&rows, &KernelRows::shifted(landmarks, &shift), right)
 }
@@ -249,11 +321,21 @@ mod tests {
                 Kernel::Linear => x.row(i).dot(&y.row(j)),
                 Kernel::Rbf { bandwidth } => (-difference.dot(&difference) / (2.0 * bandwidth * bandwidth)).exp(),
                 Kernel::Laplacian { bandwidth } => (-difference.mapv(f64::abs).sum() / bandwidth).exp(),
+                Kernel::Polynomial { bandwidth, degree, offset } => {
+                    (x.row(i).dot(&y.row(j)) / (bandwidth * bandwidth) + offset).powf(f64::from(degree))
+                }
+                Kernel::Cosine => x.row(i).dot(&y.row(j)) / (x.row(i).dot(&x.row(i)) * y.row(j).dot(&y.row(j))).sqrt(),
             }
         })
     }
 
-    const KERNELS: [Kernel; 3] = [Kernel::Linear, Kernel::Rbf { bandwidth: 1.3 }, Kernel::Laplacian { bandwidth: 2.7 }];
+    const KERNELS: [Kernel; 5] = [
+        Kernel::Linear,
+        Kernel::Rbf { bandwidth: 1.3 },
+        Kernel::Laplacian { bandwidth: 2.7 },
+        Kernel::Polynomial { bandwidth: 1.3, degree: 3, offset: 0.7 },
+        Kernel::Cosine,
+    ];
 
     #[test]
     fn tiles_hold_what_the_formula_says() {
@@ -291,5 +373,26 @@ mod tests {
         assert!(matches!(wide.check_informative(wide.matrix(&rows, &rows).view()), Err(KernelError::Saturated { .. })));
         let fitting = Kernel::Rbf { bandwidth: 10.0 };
         assert_eq!(fitting.check_informative(fitting.matrix(&rows, &rows).view()), Ok(()));
+    }
+
+    #[test]
+    fn kernels_of_inner_products_are_judged_by_the_angles_between_rows() {
+        let informative = |kernel: Kernel, x: &Array2<f64>| {
+            let rows = KernelRows::new(x.clone());
+            kernel.check_informative(kernel.matrix(&rows, &rows).view())
+        };
+        let centred = noise(50, 20, 4);
+        let polynomial = |bandwidth| Kernel::Polynomial { bandwidth, degree: 3, offset: 1.0 };
+        assert_eq!(informative(Kernel::Cosine, &centred), Ok(()));
+        assert_eq!(informative(polynomial(2.0), &centred), Ok(()));
+        assert!(matches!(informative(polynomial(1e4), &centred), Err(KernelError::Saturated { .. })));
+        let parallel = centred + 1e3;
+        assert!(matches!(informative(Kernel::Cosine, &parallel), Err(KernelError::Parallel { .. })));
+    }
+
+    #[test]
+    fn a_row_of_zeros_has_no_direction() {
+        let rows = KernelRows::new(ndarray::array![[0.0, 0.0], [3.0, 4.0]]);
+        assert_eq!(Kernel::Cosine.matrix(&rows, &rows), ndarray::array![[0.0, 0.0], [0.0, 1.0]]);
     }
 }

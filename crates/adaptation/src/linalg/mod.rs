@@ -6,6 +6,7 @@ mod constrained;
 mod decompose;
 mod dense;
 mod exp;
+mod fourier;
 pub mod kernels;
 mod matrix;
 pub mod median;
@@ -13,6 +14,7 @@ pub mod nystrom;
 mod optimise;
 mod partial;
 mod principal;
+mod shrinkage;
 
 pub use banded::{Band, BandedLeastSquares, Solution};
 pub use constrained::{Constrained, top_constrained};
@@ -21,9 +23,11 @@ pub use decompose::{
     symmetric_eigen, thin_svd, top_symmetric_eigen,
 };
 pub use dense::{column_means, matmul, matmul_nt, matmul_tn};
+pub use fourier::gaussian_frequencies;
 pub use matrix::{Matrix, SparseRows};
 pub use optimise::{Iteration, Minimum, Options, Stop, minimise};
 pub use principal::PrincipalAxes;
+pub use shrinkage::ledoit_wolf;
 
 #[cfg(test)]
 mod tests;

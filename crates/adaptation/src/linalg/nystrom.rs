@@ -9,7 +9,7 @@ use thiserror::Error;
 
 use super::kernels::{Kernel, KernelError, KernelRows, landmark_product};
 use super::median::sample_rows;
-use super::{DecomposeError, Matrix, column_means, symmetric_eigen};
+use super::{DecomposeError, Matrix, symmetric_eigen};
 
 /// Directions whose eigenvalue is below this share of the largest are rounding, and are left out.
 const RELATIVE_FLOOR: f64 = 1e-10;
@@ -39,11 +39,7 @@ impl Nystrom {
     /// # Errors
     /// A kernel that has vanished or is saturated on the landmarks.
     pub fn new(kernel: Kernel, landmarks: Array2<f64>) -> Result<Self, NystromError> {
-        let shift = column_means(landmarks.view());
-        let rows = match kernel {
-            Kernel::Linear => KernelRows::new(landmarks.clone()),
-            Kernel::Rbf { .. } | Kernel::Laplacian { .. } => KernelRows::shifted(landmarks.view(), &shift),
-        };
+        let rows = KernelRows::shifted(landmarks.view(), &kernel.harmless_shift(landmarks.view()));
         let k = kernel.matrix(&rows, &rows);
         kernel.check_informative(k.view())?;
         let (values, vectors) = symmetric_eigen(k.view())?;
@@ -95,7 +91,14 @@ mod tests {
     fn features_of_landmarks_give_the_kernel_back() {
         let mut rng = ChaCha8Rng::seed_from_u64(1);
         let x = Array2::from_shape_simple_fn((60, 3), || rng.random_range(-1.0..1.0));
-        for kernel in [Kernel::Rbf { bandwidth: 1.2 }, Kernel::Laplacian { bandwidth: 1.2 }, Kernel::Linear] {
+        let kernels = [
+            Kernel::Linear,
+            Kernel::Rbf { bandwidth: 1.2 },
+            Kernel::Laplacian { bandwidth: 1.2 },
+            Kernel::Polynomial { bandwidth: 1.2, degree: 2, offset: 1.0 },
+            Kernel::Cosine,
+        ];
+        for kernel in kernels {
             let features = Nystrom::new(kernel, x.clone()).unwrap().features(&Matrix::Dense(x.clone()));
             let rows = KernelRows::new(x.clone());
             let error = features.dot(&features.t()) - kernel.matrix(&rows, &rows);

@@ -40,6 +40,7 @@ pub(crate) enum Fault {
     TakesOneSource,
     LooksAtTargetLabels,
     TrainsWithoutAdapting,
+    MovesEqualDomains,
 }
 
 pub(crate) struct Faulty(pub(crate) Fault);
@@ -67,6 +68,7 @@ pub(crate) static METHODS: &[(&str, &dyn Method)] = &[
     ("several_sources_are_taken", &Faulty(Fault::TakesOneSource)),
     ("target_labels_are_used_as_the_card_says", &Faulty(Fault::LooksAtTargetLabels)),
     ("beats_source_only_on_its_toy", &Faulty(Fault::TrainsWithoutAdapting)),
+    ("equal_domains_change_nothing", &Faulty(Fault::MovesEqualDomains)),
 ];
 
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
@@ -168,6 +170,7 @@ impl Faulty {
             Fault::ChangesFromFitToFit => {
                 fitted.maps.target = then(moved(FITS.fetch_add(1, Ordering::SeqCst) as f64), &fitted.maps);
             }
+            Fault::MovesEqualDomains => fitted.maps.target = then(moved(1.0), &fitted.maps),
             Fault::LooksAtTheFirstRow => fitted.maps.target = then(moved(first[[0, 0]]), &fitted.maps),
             Fault::PanicsOnEqualRows => assert!(first.iter().any(|v| *v != first[[0, 0]]), "all rows are equal"),
             Fault::GivesNaN if problem.n_features() == 1 => fitted.maps.target = moved(f64::NAN),

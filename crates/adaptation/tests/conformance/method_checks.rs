@@ -4,7 +4,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::Ordering;
 
 use adaptation::context::{Ctx, FitError, Silent};
-use adaptation::data::{Dataset, Labels, Problem, Task, TaskKind};
+use adaptation::data::toy::Shift;
+use adaptation::data::{Dataset, Holdout, Labels, Problem, Task, TaskKind};
 use adaptation::features::Map;
 use adaptation::methods::{Method, Needs, Toy};
 use ndarray::{Array2, Axis, concatenate, s};
@@ -33,6 +34,7 @@ pub(crate) const CHECKS: &[(&str, Check)] = &[
     ("several_sources_are_taken", several_sources_are_taken),
     ("target_labels_are_used_as_the_card_says", target_labels_are_used_as_the_card_says),
     ("beats_source_only_on_its_toy", beats_source_only_on_its_toy),
+    ("equal_domains_change_nothing", equal_domains_change_nothing),
 ];
 
 fn ensure(holds: bool, otherwise: impl Into<String>) -> Outcome {
@@ -285,4 +287,29 @@ fn beats_source_only_on_its_toy(method: &dyn Method) -> Outcome {
         gained += score(&adapted, &holdout) - score(&baseline, &holdout);
     }
     ensure(gained > 5.0 * 0.02, format!("it gains {:.3} of accuracy on average, 0.02 are asked for", gained / 5.0))
+}
+
+/// With the same rows as source and target there is nothing to adapt to.
+fn equal_domains_change_nothing(method: &dyn Method) -> Outcome {
+    let source_only = adaptation::methods::find("source_only").ok_or("there is no source_only")?;
+    let mut changed = 0.0;
+    for seed in 0..5 {
+        let (mut problem, holdout) = problem(method, TaskKind::Classification, Shift::Affine, seed);
+        let source = problem.sources[0].clone();
+        let shown = problem.target.labels.known_rows().len();
+        let labels = match source.labels.hidden() {
+            Labels::Classes(hidden) => {
+                let Labels::Classes(codes) = &source.labels else { return Err("the toy has classes".into()) };
+                Labels::Classes(codes[..shown].iter().chain(&hidden[shown..]).copied().collect())
+            }
+            values @ Labels::Values(_) => values,
+        };
+        problem.target = Dataset { labels, ..source.clone() };
+        let holdout = Holdout { x: source.x, labels: source.labels, classes: holdout.classes };
+        let adapted = fit(method, &problem).map_err(|e| format!("seed {seed}: {e}"))?;
+        let baseline = fit(source_only, &problem).map_err(|e| e.to_string())?;
+        changed += score(&adapted, &holdout) - score(&baseline, &holdout);
+    }
+    let mean = changed / 5.0;
+    ensure(mean.abs() <= 0.005, format!("accuracy changes by {mean:.4}, 0.005 are allowed"))
 }

@@ -19,6 +19,13 @@ pub(crate) fn bounds_refuse_just_outside(schema: &Value, accepts: impl Fn(&Value
         }
         for form in property["oneOf"].as_array().unwrap_or(&vec![property.clone()]) {
             numeric_bounds(form, &given).map_err(|why| format!("{name}: {why}"))?;
+            // A choice that carries numbers of its own, such as {"polynomial": {"degree": 2}}.
+            for (choice, inner) in form["properties"].as_object().into_iter().flatten() {
+                for (field, property) in inner["properties"].as_object().into_iter().flatten() {
+                    let given = |value: &Value| given(&json!({ choice.as_str(): { field.as_str(): value } }));
+                    numeric_bounds(property, &given).map_err(|why| format!("{name}/{choice}/{field}: {why}"))?;
+                }
+            }
         }
     }
     Ok(())

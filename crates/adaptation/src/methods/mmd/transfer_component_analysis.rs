@@ -49,7 +49,7 @@ const RELATIVE_FLOOR: f64 = 1e-10;
 pub struct Params {
     /// The kernel whose means are brought together.
     pub kernel: KernelName,
-    /// σ of the kernel; "median" is the median distance of at most 1000 pooled rows. Not used by linear.
+    /// σ of the kernel; "median" is the median distance of at most 1000 pooled rows. Not used by linear and cosine.
     pub bandwidth: Bandwidth,
     /// Number of components; left out, 30 or as many as there are.
     #[schemars(range(min = 1, max = 10_000))]
@@ -111,7 +111,7 @@ impl Adapter for TransferComponentAnalysis {
         let pooled = Matrix::stack(&domains);
         let features = match kernel {
             Kernel::Linear => Features::linear(&pooled)?,
-            Kernel::Rbf { .. } | Kernel::Laplacian { .. } => {
+            Kernel::Rbf { .. } | Kernel::Laplacian { .. } | Kernel::Polynomial { .. } | Kernel::Cosine => {
                 let (target, sources) = (domains[domains.len() - 1], &domains[..domains.len() - 1]);
                 let mut rng = ctx.rng("transfer_component_analysis landmarks");
                 Features::of_kernel(kernel, landmarks_of(sources, target, params.max_landmarks, &mut rng))?
@@ -141,7 +141,9 @@ impl Adapter for TransferComponentAnalysis {
         let d = problem.n_features();
         let r = match params.kernel {
             KernelName::Linear => d.min(n),
-            KernelName::Rbf | KernelName::Laplacian => params.max_landmarks.min(n),
+            KernelName::Rbf | KernelName::Laplacian | KernelName::Cosine | KernelName::Polynomial(_) => {
+                params.max_landmarks.min(n)
+            }
         };
         8 * (2 * n * d + 2 * n * r + 5 * r * r) as u64
     }
@@ -296,7 +298,8 @@ mod tests {
         let ctx = Ctx::new(0, &Silent);
         let mmd = |x: &Matrix, y: &Matrix| mmd2_unbiased(x, y, Bandwidth::default(), None, &ctx).unwrap();
         let before = mmd(&problem.sources[0].x, &problem.target.x);
-        for kernel in ["linear", "rbf", "laplacian"] {
+        let polynomial = json!({"polynomial": {"degree": 2, "offset": 1.0}});
+        for kernel in [json!("linear"), json!("rbf"), json!("laplacian"), json!("cosine"), polynomial] {
             let params = json!({"kernel": kernel, "n_components": 4, "regularization": 1e-3});
             let (xs, xt) = projected(&problem, params);
             assert!(xt.var_axis(Axis(0), 1.0).iter().all(|v| *v > 1e-6), "{kernel}");

@@ -38,7 +38,7 @@ use crate::params::{Bandwidth, Checked, KernelName};
 pub struct Params {
     /// The kernel whose means are matched.
     pub kernel: KernelName,
-    /// σ of the kernel; "median" is the median distance of at most 1000 pooled rows. Not used by linear.
+    /// σ of the kernel; "median" is the median distance of at most 1000 pooled rows. Not used by linear and cosine.
     pub bandwidth: Bandwidth,
     /// B: no row counts for more than this many.
     #[schemars(range(min = 1.0, max = 1e9))]
