@@ -1,3 +1,4 @@
 //! Methods that look for a space in which the maximum mean discrepancy of the domains is small.
 
+pub mod joint_distribution_adaptation;
 pub mod transfer_component_analysis;
