@@ -66,3 +66,10 @@ fn joint_distribution_adaptation() {
     check(method, "jda_k3_lambda0.1_t4", settings(json!({})));
     check(method, "jda_rbf_2.0_k3_lambda0.1_t4", settings(json!({"kernel": "rbf", "bandwidth": 2.0})));
 }
+
+#[test]
+fn balanced_distribution_adaptation() {
+    let method = "balanced_distribution_adaptation";
+    check(method, "bda_mu0.8_k3_lambda0.1_t4", settings(json!({"balance": 0.8})));
+    check(method, "wbda_mu0.8_k3_lambda0.1_t4", settings(json!({"balance": 0.8, "class_weights": "shares"})));
+}
