@@ -285,7 +285,7 @@ fn every_file_of_a_registry_is_registered_under_its_name() {
     let methods: BTreeSet<String> = adaptation::methods::METHODS.iter().map(|m| m.card().id.to_owned()).collect();
     assert_eq!(stems(rust_files(&library.join("methods")), &["mod", "contract"]), methods);
     let learners: BTreeSet<String> = adaptation::learners::LEARNERS.iter().map(|l| l.card().id.to_owned()).collect();
-    let shared = ["mod", "contract", "tests", "linear", "descent"];
+    let shared = ["mod", "contract", "tests", "linear", "descent", "pseudo_labels"];
     assert_eq!(stems(rust_files(&library.join("learners")), &shared), learners);
 }
 

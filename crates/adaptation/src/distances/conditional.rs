@@ -42,6 +42,19 @@ pub fn class_contrasts(classes: RowClasses) -> Array2<f64> {
     e
 }
 
+/// [`class_contrasts`] with the mean of each class weighted by the root of the class's share in its domain: the factors
+/// of W-BDA (Wang, Chen, Hao, Feng and Shen, ICDM 2017, section III-C). Columns do not sum to zero.
+pub fn share_weighted_contrasts(classes: RowClasses) -> Array2<f64> {
+    let mut e = class_contrasts(classes);
+    let (n_source, n_target) = (classes.source.len() as f64, classes.target.len() as f64);
+    // An entry is one over the number of rows of its class: with the root of the share it is 1/√(rows · all rows).
+    for (i, mut row) in e.outer_iter_mut().enumerate() {
+        let all = if i < classes.source.len() { n_source } else { n_target };
+        row.mapv_inplace(|v| v.signum() * (v.abs() / all).sqrt());
+    }
+    e
+}
+
 /// ‖E Eᵀ‖_F without forming it: `‖EᵀE‖_F` of the small side.
 pub fn frobenius_of_outer(e: &Array2<f64>) -> f64 {
     let gram = crate::linalg::matmul_tn(e.view(), e.view());
@@ -65,6 +78,10 @@ mod tests {
         // Class 1 has source rows 1, 2 and target rows 0, 2; class 2 is in the target only, class 3 nowhere.
         assert_eq!(e.column(2), array![0.0, 0.5, 0.5, -0.5, 0.0, -0.5, 0.0]);
         assert!(e.column(3).iter().chain(e.column(4)).all(|v| *v == 0.0));
+        let weighted = share_weighted_contrasts(classes);
+        let half = 0.5 * (2.0_f64 / 3.0).sqrt();
+        assert!((weighted[[1, 1]] - half).abs() < 1e-15 && (weighted[[3, 1]] + 0.5 * 0.5_f64.sqrt()).abs() < 1e-15);
+        assert_eq!(weighted.column(2).sum(), 0.0);
         let outer = e.dot(&e.t());
         let want = outer.iter().map(|v| v * v).sum::<f64>().sqrt();
         assert!((frobenius_of_outer(&e) - want).abs() < 1e-14);

@@ -1,11 +1,14 @@
 //! Tables become matrices: missing values are imputed, categories one-hot encoded, columns scaled.
-//! Fitted on training rows only, saved with the model, applied again at prediction.
+//! Fitted on training rows only, saved with the model, applied again at prediction. Beside them, the kernel
+//! features that component methods work in.
 
+mod component_space;
 mod encoder;
 mod map;
 mod params;
 mod pipeline;
 
+pub use component_space::{ComponentFeatures, ComponentSpace, Lens, varying};
 pub use encoder::InputProblem;
 pub use map::{DomainMaps, Map};
 pub use params::{FeatureParams, Imputation, MissingIndicator, Scaling, UnseenCategory};

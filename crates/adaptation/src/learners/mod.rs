@@ -6,6 +6,7 @@ pub mod linear_svm;
 pub mod logistic;
 pub mod nearest_centroid;
 pub mod nearest_neighbors;
+mod pseudo_labels;
 pub mod ridge;
 #[cfg(test)]
 mod tests;
@@ -16,6 +17,7 @@ pub use contract::{
 };
 
 pub use linear::LinearPredictor;
+pub use pseudo_labels::{PseudoLabels, Settled};
 
 /// All learners, in the order in which they are shown.
 pub static LEARNERS: &[&dyn ErasedLearner] = &[

@@ -1,3 +1,5 @@
 //! Methods that look for a space in which the maximum mean discrepancy of the domains is small.
 
+pub mod balanced_distribution_adaptation;
+pub mod joint_distribution_adaptation;
 pub mod transfer_component_analysis;

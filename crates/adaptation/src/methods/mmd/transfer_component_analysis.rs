@@ -27,22 +27,18 @@
 //! linear in n. **When.** Domains differ in mean along directions that do not carry the label.
 //! **When not.** The difference of the domains lies along the label, or the shares of classes differ.
 
-use ndarray::{Array1, Array2, Axis, s};
+use std::collections::BTreeMap;
+
+use ndarray::{Array1, Axis};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::context::{Ctx, FitError};
-use crate::data::{Dataset, Problem, TaskKind};
-use crate::linalg::kernels::Kernel;
-use crate::linalg::nystrom::{Nystrom, NystromError, landmarks_of};
-use crate::linalg::{Constrained, Matrix, PrincipalAxes, column_means, matmul, matmul_tn, top_constrained};
+use crate::data::{Problem, TaskKind};
+use crate::features::{ComponentSpace, Lens};
+use crate::linalg::column_means;
 use crate::methods::{Adaptation, Adapter, Card, DomainMaps, Family, Map, Needs, Toy};
 use crate::params::{Bandwidth, Checked, KernelName};
-
-/// Where the number of components is not given; the dimension of the published tables.
-const DEFAULT_COMPONENTS: usize = 30;
-/// A component whose variance is below this share of the first one's is rounding.
-const RELATIVE_FLOOR: f64 = 1e-10;
 
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
@@ -102,170 +98,48 @@ impl Adapter for TransferComponentAnalysis {
     type Params = Params;
 
     fn adapt(problem: &Problem, params: &Checked<Params>, ctx: &mut Ctx) -> Result<Adaptation, FitError> {
-        ctx.phase("features")?;
-        let domains: Vec<&Matrix> = problem.sources.iter().map(|s| &s.x).chain([&problem.target.x]).collect();
-        let kernel = params
-            .kernel
-            .resolve(params.bandwidth, &domains, &mut ctx.rng("transfer_component_analysis bandwidth"))
-            .map_err(|e| FitError::Degenerate(e.to_string()))?;
-        let pooled = Matrix::stack(&domains);
-        let features = match kernel {
-            Kernel::Linear => Features::linear(&pooled)?,
-            Kernel::Rbf { .. } | Kernel::Laplacian { .. } | Kernel::Polynomial { .. } | Kernel::Cosine => {
-                let (target, sources) = (domains[domains.len() - 1], &domains[..domains.len() - 1]);
-                let mut rng = ctx.rng("transfer_component_analysis landmarks");
-                Features::of_kernel(kernel, landmarks_of(sources, target, params.max_landmarks, &mut rng))?
-            }
-        };
-        let f = features.apply(&pooled);
+        let space = ComponentSpace::of(problem, lens(params), Self::CARD.id, ctx)?;
         ctx.phase("components")?;
-        let n_source = pooled.n_rows() - problem.target.n_rows();
-        let components = Components::fit(f, n_source, params)?;
-        let k = components.variances.len();
+        let difference = mean_difference(&space);
+        // ‖e‖² = 1/n_s + 1/n_t
+        let n_target = problem.target.n_rows() as f64;
+        let norm = ((space.n_source as f64).recip() + n_target.recip()).sqrt();
+        let a = (&difference / norm).insert_axis(Axis(1));
+        let w = space.components(a.view(), params.regularization, params.n_components)?.vectors;
 
-        let mut diagnostics = Adaptation::of_maps(DomainMaps::identity(0)).diagnostics;
-        diagnostics.insert("n_components".into(), k as f64);
-        diagnostics.insert("mean_distance_before".into(), components.mean_distance_before);
-        diagnostics.insert("mean_distance_after".into(), components.mean_distance_after);
-        if let Some(bandwidth) = kernel.bandwidth() {
+        let after = difference.dot(&w);
+        let mut diagnostics = BTreeMap::from([
+            ("n_components".into(), w.ncols() as f64),
+            ("mean_distance_before".into(), difference.dot(&difference)),
+            ("mean_distance_after".into(), after.dot(&after)),
+        ]);
+        if let Some(bandwidth) = space.kernel.bandwidth() {
             diagnostics.insert("bandwidth".into(), bandwidth);
         }
-        let map = features.followed_by(&components);
+        let map = space.map(w.view());
         let map = if params.normalize_rows { Map::Chain(vec![map, Map::UnitRows]) } else { map };
         let maps = DomainMaps::shared(problem.sources.len(), map);
         Ok(Adaptation { diagnostics, ..Adaptation::of_maps(maps) })
     }
 
     fn memory_bytes(problem: &Problem, params: &Checked<Params>) -> u64 {
-        let n: usize = problem.sources.iter().chain([&problem.target]).map(Dataset::n_rows).sum();
-        let d = problem.n_features();
-        let r = match params.kernel {
-            KernelName::Linear => d.min(n),
-            KernelName::Rbf | KernelName::Laplacian | KernelName::Cosine | KernelName::Polynomial(_) => {
-                params.max_landmarks.min(n)
-            }
-        };
-        8 * (2 * n * d + 2 * n * r + 5 * r * r) as u64
+        lens(params).memory_bytes(problem, 1)
     }
 }
 
-/// The features whose means are brought together.
-enum Features {
-    /// The columns themselves.
-    Columns,
-    /// Coordinates on the principal axes, for more columns than rows.
-    Axes(PrincipalAxes),
-    Kernel(Nystrom),
+fn lens(params: &Params) -> Lens {
+    Lens { kernel: params.kernel, bandwidth: params.bandwidth, max_landmarks: params.max_landmarks }
 }
 
-impl Features {
-    fn linear(pooled: &Matrix) -> Result<Self, FitError> {
-        if pooled.n_columns() <= pooled.n_rows() {
-            return Ok(Features::Columns);
-        }
-        let axes = PrincipalAxes::of(pooled.dense().view()).map_err(|e| FitError::Numerical(e.to_string()))?;
-        Ok(Features::Axes(axes))
-    }
-
-    fn of_kernel(kernel: Kernel, landmarks: Array2<f64>) -> Result<Self, FitError> {
-        Nystrom::new(kernel, landmarks).map(Features::Kernel).map_err(|e| match e {
-            NystromError::Kernel(e) => FitError::Degenerate(e.to_string()),
-            NystromError::Decompose(e) => FitError::Numerical(e.to_string()),
-        })
-    }
-
-    /// Φ (n, r)
-    fn apply(&self, x: &Matrix) -> Array2<f64> {
-        match self {
-            Features::Columns => x.dense().into_owned(),
-            Features::Axes(axes) => x.dot(axes.axes.view()),
-            Features::Kernel(nystrom) => nystrom.features(x),
-        }
-    }
-
-    /// The map from rows to components.
-    fn followed_by(self, components: &Components) -> Map {
-        let w = &components.matrix;
-        match self {
-            Features::Columns => {
-                Map::Affine { shift: components.mean.clone(), matrix: w.clone(), offset: Array1::zeros(w.ncols()) }
-            }
-            Features::Axes(axes) => Map::Affine {
-                shift: axes.mean,
-                matrix: matmul(axes.axes.view(), w.view()),
-                offset: Array1::zeros(w.ncols()),
-            },
-            Features::Kernel(nystrom) => Map::Kernel {
-                kernel: nystrom.kernel(),
-                landmarks: nystrom.landmarks().clone(),
-                matrix: matmul(nystrom.projection().view(), w.view()),
-                offset: -components.mean.dot(w),
-            },
-        }
-    }
-}
-
-/// The solution in the space of the features.
-struct Components {
-    /// Mean of all rows' features, `(r,)`.
-    mean: Array1<f64>,
-    /// W, `(r, k)`
-    matrix: Array2<f64>,
-    /// The sum of squares along each component, relative to its constraint; descending.
-    variances: Array1<f64>,
-    /// Squared distance of the domains' means among the features, and among the components.
-    mean_distance_before: f64,
-    mean_distance_after: f64,
-}
-
-impl Components {
-    /// The components of features `f (n, r)` whose first `n_source` rows are the sources'.
-    fn fit(mut f: Array2<f64>, n_source: usize, params: &Params) -> Result<Self, FitError> {
-        let (n, r) = f.dim();
-        if let Some(k) = params.n_components.filter(|k| *k > r) {
-            return Err(too_many(k, r));
-        }
-        let mean = column_means(f.view());
-        f -= &mean;
-        let difference = column_means(f.slice(s![..n_source, ..])) - column_means(f.slice(s![n_source.., ..]));
-        let scatter = matmul_tn(f.view(), f.view());
-        if scatter.diag().sum() <= 1e-24 * n as f64 * mean.dot(&mean) {
-            return Err(FitError::Degenerate("all rows of all domains are equal: no component varies".into()));
-        }
-        // ‖e‖² = 1/n_s + 1/n_t
-        let norm = ((n_source as f64).recip() + ((n - n_source) as f64).recip()).sqrt();
-        let a = (&difference / norm).insert_axis(Axis(1));
-        let k = params.n_components.unwrap_or(DEFAULT_COMPONENTS).min(r);
-        let Constrained { values, vectors } = top_constrained(scatter, a.view(), params.regularization, k)
-            .map_err(|e| FitError::Numerical(e.to_string()))?;
-        let floor = RELATIVE_FLOOR * values.first().copied().unwrap_or(0.0);
-        let rank = values.iter().filter(|v| **v > floor && **v > 0.0).count();
-        match params.n_components {
-            _ if rank == 0 => return Err(FitError::Degenerate("the components of all rows are equal".into())),
-            Some(asked) if rank < asked => return Err(too_many(asked, rank)),
-            _ => {}
-        }
-        let matrix = vectors.slice(s![.., ..rank]).to_owned();
-        let after = difference.dot(&matrix);
-        Ok(Self {
-            mean,
-            matrix,
-            variances: values.slice(s![..rank]).to_owned(),
-            mean_distance_before: difference.dot(&difference),
-            mean_distance_after: after.dot(&after),
-        })
-    }
-}
-
-fn too_many(asked: usize, possible: usize) -> FitError {
-    FitError::Invalid {
-        pointer: "/method/params/n_components".into(),
-        detail: format!("{asked} components were asked for; the features have rank {possible}"),
-    }
+/// The difference of the domains' means among the rows of a space, `(r,)`.
+fn mean_difference(space: &ComponentSpace) -> Array1<f64> {
+    let mean = |rows| column_means(space.rows.slice_axis(Axis(0), rows));
+    mean((..space.n_source).into()) - mean((space.n_source..).into())
 }
 
 #[cfg(test)]
 mod tests {
+    use ndarray::Array2;
     use rand::SeedableRng;
     use rand_chacha::ChaCha8Rng;
     use serde_json::{Value, json};
@@ -274,6 +148,7 @@ mod tests {
     use crate::context::Silent;
     use crate::data::toy;
     use crate::distances::mmd::mmd2_unbiased;
+    use crate::linalg::Matrix;
 
     fn problem(n: usize, d: usize) -> Problem {
         let mut rng = ChaCha8Rng::seed_from_u64(0);
@@ -332,25 +207,6 @@ mod tests {
         // S W = A W Θ: nothing of S W is left outside A W.
         let left = scatter.dot(w) - bound.dot(w).dot(&Array2::from_diag(&(&variance.diag() / 0.7)));
         assert!(left.iter().all(|v| v.abs() < 1e-9 * total), "{left}");
-    }
-
-    #[test]
-    fn more_features_than_rows_give_what_a_kernel_matrix_would() {
-        // Exact Nyström features of the linear kernel are another road to the same components.
-        let problem = problem(12, 40);
-        let params = Params { n_components: Some(5), ..Params::default() };
-        let pooled = Matrix::stack(&[&problem.sources[0].x, &problem.target.x]);
-        let gram = |features: Features| {
-            let components = Components::fit(features.apply(&pooled), 12, &params).unwrap();
-            let z = features.followed_by(&components).apply(&pooled).dense().into_owned();
-            z.dot(&z.t())
-        };
-        let by_axes = gram(Features::linear(&pooled).unwrap());
-        let by_kernel = gram(Features::of_kernel(Kernel::Linear, pooled.dense().into_owned()).unwrap());
-        let by_columns = gram(Features::Columns);
-        let scale = by_columns.diag().sum();
-        assert!((&by_axes - &by_columns).iter().all(|v| v.abs() < 1e-9 * scale));
-        assert!((&by_kernel - &by_columns).iter().all(|v| v.abs() < 1e-9 * scale));
     }
 
     #[test]
