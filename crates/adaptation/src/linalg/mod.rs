@@ -9,6 +9,7 @@ mod exp;
 pub mod kernels;
 mod matrix;
 pub mod median;
+pub mod neighbors;
 pub mod nystrom;
 mod optimise;
 mod partial;
