@@ -6,6 +6,7 @@ mod constrained;
 mod decompose;
 mod dense;
 mod exp;
+mod geodesic;
 pub mod kernels;
 mod matrix;
 pub mod median;
@@ -22,6 +23,7 @@ pub use decompose::{
     thin_svd, top_symmetric_eigen,
 };
 pub use dense::{column_means, matmul, matmul_nt, matmul_tn};
+pub use geodesic::Geodesic;
 pub use matrix::{Matrix, SparseRows};
 pub use optimise::{Iteration, Minimum, Options, Stop, minimise};
 pub use principal::PrincipalAxes;

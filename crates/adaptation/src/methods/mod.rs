@@ -22,6 +22,7 @@ pub static METHODS: &[&dyn Method] = &[
     &AdapterMethod::<statistical_alignment::pca::Pca>::new(),
     &AdapterMethod::<statistical_alignment::coral::Coral>::new(),
     &AdapterMethod::<statistical_alignment::subspace_alignment::SubspaceAlignment>::new(),
+    &AdapterMethod::<statistical_alignment::geodesic_flow_kernel::GeodesicFlowKernel>::new(),
     &AdapterMethod::<mmd::transfer_component_analysis::TransferComponentAnalysis>::new(),
     &AdapterMethod::<reweighting::kernel_mean_matching::KernelMeanMatching>::new(),
     &MetaMethod::<parameters::fine_tuning::FineTuning>::new(),

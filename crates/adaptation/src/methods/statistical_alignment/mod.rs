@@ -1,6 +1,7 @@
 //! Methods that bring means, variances, covariances or principal axes of the domains together.
 
 pub mod coral;
+pub mod geodesic_flow_kernel;
 pub mod moment_matching;
 pub mod pca;
 pub mod subspace_alignment;
