@@ -7,6 +7,7 @@ mod decompose;
 mod dense;
 mod exp;
 mod geodesic;
+pub mod graph;
 pub mod kernels;
 mod matrix;
 pub mod median;

@@ -24,6 +24,7 @@ pub static METHODS: &[&dyn Method] = &[
     &AdapterMethod::<statistical_alignment::subspace_alignment::SubspaceAlignment>::new(),
     &AdapterMethod::<statistical_alignment::geodesic_flow_kernel::GeodesicFlowKernel>::new(),
     &AdapterMethod::<mmd::transfer_component_analysis::TransferComponentAnalysis>::new(),
+    &EstimatorMethod::<mmd::manifold_embedded_distribution_alignment::ManifoldEmbeddedDistributionAlignment>::new(),
     &AdapterMethod::<reweighting::kernel_mean_matching::KernelMeanMatching>::new(),
     &MetaMethod::<parameters::fine_tuning::FineTuning>::new(),
 ];
