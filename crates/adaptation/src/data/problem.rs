@@ -226,6 +226,26 @@ impl Problem {
         self.target.x.n_columns()
     }
 
+    /// The classes of all source rows, one source below the other; empty for regression.
+    pub fn source_codes(&self) -> Vec<usize> {
+        let codes = |source: &Dataset| match &source.labels {
+            Labels::Classes(v) => v.iter().flatten().copied().collect(),
+            Labels::Values(_) => Vec::new(),
+        };
+        self.sources.iter().flat_map(codes).collect()
+    }
+
+    /// The weights that came with all source rows, one source below the other, scaled to mean one; a source
+    /// without weights counts as ones beforehand.
+    pub fn source_weights(&self) -> Array1<f64> {
+        let weights = |s: &Dataset| s.weights.as_ref().map_or_else(|| vec![1.0; s.n_rows()], |w| w.to_vec());
+        let all: Array1<f64> = self.sources.iter().flat_map(weights).collect();
+        let largest = all.fold(f64::MIN_POSITIVE, |m, &w| m.max(w));
+        let scaled = all / largest;
+        let mean = scaled.sum() / (scaled.len() as f64).max(1.0);
+        scaled / mean
+    }
+
     /// All source rows, one source below the other, `(n_source, d)`.
     pub fn pooled_sources(&self) -> Matrix {
         Matrix::stack(&self.sources.iter().map(|s| &s.x).collect::<Vec<_>>())

@@ -37,6 +37,21 @@ impl LinearPredictor {
         Self { model, output }
     }
 
+    /// The predictor of rows that are decision values already, a column for each class: the largest of a class
+    /// that is `present` wins. For methods whose map ends in their own decisions.
+    pub fn largest_of(present: &[bool]) -> Self {
+        let intercept = present.iter().map(|&p| if p { 0.0 } else { ABSENT }).collect();
+        Self { model: LinearModel { coef: Array2::eye(present.len()), intercept }, output: Output::Decision }
+    }
+
+    /// Reads what [`LinearPredictor::largest_of`] saved.
+    ///
+    /// # Errors
+    /// [`LoadError`] where the parts are not of such a predictor.
+    pub fn load_decisions(parts: &Parts) -> Result<Self, LoadError> {
+        Self::load(parts, &[Output::Decision])
+    }
+
     /// Reads what [`Predictor::save`] wrote.
     pub(super) fn load(parts: &Parts, outputs: &[Output]) -> Result<Self, LoadError> {
         let name: String = parts.get("output")?;

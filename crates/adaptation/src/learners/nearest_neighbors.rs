@@ -5,14 +5,11 @@
 //! Of rows at exactly equal distance the one that came first in training is nearer. A weight scales a
 //! vote: it does not take the place of a further neighbour.
 //!
-//! Distances are found as `‖x‖² + ‖y‖² − 2·x·y` by products of blocks, never of all rows with all; those
-//! within rounding of the nearest are measured again directly, so that rounding never decides.
+//! The search ([`Searchable`]) is by products of blocks, and rounding never decides it.
 //!
 //! Cost: nothing to fit; O(n·d) for every predicted row. Memory: the training rows, and one block.
 
-use std::ops::Range;
-
-use ndarray::{Array1, Array2, ArrayView1, Axis, s};
+use ndarray::{Array1, Array2, Axis};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -20,16 +17,10 @@ use super::contract::{Learner, LearnerCard, Prediction, Predictor, Scores, Start
 use super::linear::Classes;
 use crate::context::{Ctx, FitError};
 use crate::data::TaskKind;
+use crate::linalg::neighbors::Searchable;
 use crate::linalg::{Matrix, SparseRows};
 use crate::params::Checked;
 use crate::parts::{LoadError, Parts};
-
-/// Distances held at once, 32 MiB.
-const BLOCK_ENTRIES: usize = 1 << 22;
-/// Rows predicted at once where there are few to compare with.
-const BLOCK_ROWS: usize = 256;
-/// Relative to the squared norms involved: far above the rounding of a product, far below what matters.
-const ROUNDING: f64 = 1e-11;
 
 pub struct NearestNeighbors;
 
@@ -58,8 +49,7 @@ enum Answers {
 /// The rows themselves.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Neighbors {
-    x: Matrix,
-    norms: Array1<f64>,
+    x: Searchable,
     answers: Answers,
     weights: Array1<f64>,
     n_neighbors: usize,
@@ -104,7 +94,7 @@ impl Learner for NearestNeighbors {
         let largest = weights.fold(f64::MIN_POSITIVE, |m, &w| m.max(w));
         let mean = (&weights / largest).sum() / weights.len() as f64;
         let weights = weights / largest / mean;
-        Ok(Neighbors { norms: x.squared_norms(), x, answers, weights, n_neighbors: params.n_neighbors })
+        Ok(Neighbors { x: Searchable::new(x), answers, weights, n_neighbors: params.n_neighbors })
     }
 
     fn load(parts: &Parts) -> Result<Neighbors, LoadError> {
@@ -125,7 +115,7 @@ impl Learner for NearestNeighbors {
         if n == 0 || n_neighbors == 0 || weights.iter().any(|&w| w <= 0.0) {
             return Err(LoadError("rows, neighbours and weights must be positive".into()));
         }
-        Ok(Neighbors { norms: x.squared_norms(), x, answers, weights, n_neighbors })
+        Ok(Neighbors { x: Searchable::new(x), answers, weights, n_neighbors })
     }
 }
 
@@ -134,22 +124,23 @@ impl Predictor for Neighbors {
         match &self.answers {
             Answers::Values(values) => {
                 let mut out = Array1::zeros(x.n_rows());
-                self.each(x, |row, nearest| {
-                    let total: f64 = nearest.iter().map(|&i| self.weights[i]).sum();
-                    out[row] = nearest.iter().map(|&i| self.weights[i] * values[i]).sum::<f64>() / total;
+                self.x.each_nearest(x, self.n_neighbors, |row, nearest| {
+                    let total: f64 = nearest.iter().map(|near| self.weights[near.row]).sum();
+                    let sum: f64 = nearest.iter().map(|near| self.weights[near.row] * values[near.row]).sum();
+                    out[row] = sum / total;
                 });
                 Prediction::Values(out)
             }
             Answers::Classes { codes, n_classes } => {
                 let mut scores = Array2::zeros((x.n_rows(), *n_classes));
                 let mut chosen = vec![0; x.n_rows()];
-                self.each(x, |row, nearest| {
+                self.x.each_nearest(x, self.n_neighbors, |row, nearest| {
                     let mut votes = scores.row_mut(row);
-                    nearest.iter().for_each(|&i| votes[codes[i]] += self.weights[i]);
+                    nearest.iter().for_each(|near| votes[codes[near.row]] += self.weights[near.row]);
                     let most = votes.fold(0.0_f64, |m, &v| m.max(v));
                     // In order of distance, so that the nearest decides a tie.
-                    if let Some(&winner) = nearest.iter().find(|&&i| votes[codes[i]] >= most * (1.0 - 1e-12)) {
-                        chosen[row] = codes[winner];
+                    if let Some(winner) = nearest.iter().find(|near| votes[codes[near.row]] >= most * (1.0 - 1e-12)) {
+                        chosen[row] = codes[winner.row];
                     }
                     let total = votes.sum();
                     votes.mapv_inplace(|v| v / total);
@@ -160,76 +151,18 @@ impl Predictor for Neighbors {
     }
 
     fn n_features(&self) -> usize {
-        self.x.n_columns()
+        self.x.rows().n_columns()
     }
 
     fn save(&self) -> Parts {
         let mut parts = Parts::default();
         parts.put("n_neighbors", self.n_neighbors).put_array("weights", &self.weights);
-        parts.put_child("x", save_rows(&self.x));
+        parts.put_child("x", save_rows(self.x.rows()));
         match &self.answers {
             Answers::Classes { codes, n_classes } => parts.put("n_classes", Some(n_classes)).put("codes", codes),
             Answers::Values(values) => parts.put("n_classes", None::<usize>).put_array("values", values),
         };
         parts
-    }
-}
-
-impl Neighbors {
-    /// Calls `answer` with every row of `x` and its nearest training rows, nearest first.
-    fn each(&self, x: &Matrix, mut answer: impl FnMut(usize, &[usize])) {
-        let n = self.x.n_rows();
-        let step = (BLOCK_ENTRIES / n).clamp(1, BLOCK_ROWS);
-        let norms = x.squared_norms();
-        for begin in (0..x.n_rows()).step_by(step) {
-            let rows = begin..(begin + step).min(x.n_rows());
-            let block = dense_rows(x, rows.clone());
-            let products = self.x.dot(block.t());
-            for (query, row) in block.axis_iter(Axis(0)).zip(rows.clone()) {
-                let product = products.column(row - begin);
-                let distances = &self.norms - &(2.0 * &product) + norms[row];
-                answer(row, &self.nearest(query, norms[row], &distances));
-            }
-        }
-    }
-
-    /// The nearest rows given distances that are right up to rounding.
-    fn nearest(&self, query: ArrayView1<f64>, norm: f64, distances: &Array1<f64>) -> Vec<usize> {
-        let k = self.n_neighbors.min(distances.len());
-        let slack = |i: usize| ROUNDING * (norm + self.norms[i]);
-        let furthest = if k == 1 {
-            (0..distances.len()).fold(f64::INFINITY, |m, i| m.min(distances[i] + slack(i)))
-        } else {
-            let mut upper: Vec<f64> = (0..distances.len()).map(|i| distances[i] + slack(i)).collect();
-            *upper.select_nth_unstable_by(k - 1, f64::total_cmp).1
-        };
-        let candidates = (0..distances.len()).filter(|&i| distances[i] - slack(i) <= furthest);
-        let mut measured: Vec<(f64, usize)> = candidates.map(|i| (self.squared_distance(query, i), i)).collect();
-        measured.sort_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));
-        measured.truncate(k);
-        measured.into_iter().map(|(_, i)| i).collect()
-    }
-
-    /// The squared distance of a query to training row `i`, measured directly.
-    fn squared_distance(&self, query: ArrayView1<f64>, i: usize) -> f64 {
-        match &self.x {
-            Matrix::Dense(x) => query.iter().zip(x.row(i)).map(|(a, b)| (a - b) * (a - b)).sum(),
-            Matrix::Sparse(x) => {
-                let mut row = x.row(i).peekable();
-                let entry = |(j, a): (usize, &f64)| {
-                    let b = row.next_if(|&(at, _)| at == j).map_or(0.0, |(_, v)| v);
-                    (a - b) * (a - b)
-                };
-                query.iter().enumerate().map(entry).sum()
-            }
-        }
-    }
-}
-
-fn dense_rows(x: &Matrix, rows: Range<usize>) -> Array2<f64> {
-    match x {
-        Matrix::Dense(x) => x.slice(s![rows, ..]).to_owned(),
-        Matrix::Sparse(_) => x.select_rows(&rows.collect::<Vec<_>>()).dense().into_owned(),
     }
 }
 

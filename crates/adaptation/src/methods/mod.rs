@@ -25,9 +25,11 @@ pub static METHODS: &[&dyn Method] = &[
     &AdapterMethod::<statistical_alignment::mmd_location_scale::MmdLocationScale>::new(),
     &AdapterMethod::<statistical_alignment::maximum_independence::MaximumIndependence>::new(),
     &AdapterMethod::<statistical_alignment::subspace_alignment::SubspaceAlignment>::new(),
+    &AdapterMethod::<statistical_alignment::geodesic_flow_kernel::GeodesicFlowKernel>::new(),
     &AdapterMethod::<mmd::transfer_component_analysis::TransferComponentAnalysis>::new(),
     &MetaMethod::<mmd::joint_distribution_adaptation::JointDistributionAdaptation>::new(),
     &MetaMethod::<mmd::balanced_distribution_adaptation::BalancedDistributionAdaptation>::new(),
+    &EstimatorMethod::<mmd::manifold_embedded_distribution_alignment::ManifoldEmbeddedDistributionAlignment>::new(),
     &AdapterMethod::<reweighting::kernel_mean_matching::KernelMeanMatching>::new(),
     &MetaMethod::<parameters::fine_tuning::FineTuning>::new(),
 ];

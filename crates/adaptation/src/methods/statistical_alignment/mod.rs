@@ -4,6 +4,7 @@ pub mod coral;
 pub mod linear_optimal_transport;
 pub mod maximum_independence;
 pub mod mmd_location_scale;
+pub mod geodesic_flow_kernel;
 pub mod moment_matching;
 pub mod pca;
 pub mod subspace_alignment;
