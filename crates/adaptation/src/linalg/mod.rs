@@ -13,6 +13,7 @@ pub mod nystrom;
 mod optimise;
 mod partial;
 mod principal;
+mod whitened;
 
 pub use banded::{Band, BandedLeastSquares, Solution};
 pub use constrained::{Constrained, top_constrained};
@@ -24,6 +25,7 @@ pub use dense::{column_means, matmul, matmul_nt, matmul_tn};
 pub use matrix::{Matrix, SparseRows};
 pub use optimise::{Iteration, Minimum, Options, Stop, minimise};
 pub use principal::PrincipalAxes;
+pub use whitened::Whitened;
 
 #[cfg(test)]
 mod tests;

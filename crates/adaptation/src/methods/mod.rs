@@ -25,6 +25,7 @@ pub static METHODS: &[&dyn Method] = &[
     &AdapterMethod::<mmd::transfer_component_analysis::TransferComponentAnalysis>::new(),
     &MetaMethod::<mmd::joint_distribution_adaptation::JointDistributionAdaptation>::new(),
     &MetaMethod::<mmd::balanced_distribution_adaptation::BalancedDistributionAdaptation>::new(),
+    &MetaMethod::<mmd::joint_probability_adaptation::JointProbabilityAdaptation>::new(),
     &AdapterMethod::<reweighting::kernel_mean_matching::KernelMeanMatching>::new(),
     &MetaMethod::<parameters::fine_tuning::FineTuning>::new(),
 ];

@@ -2,4 +2,5 @@
 
 pub mod balanced_distribution_adaptation;
 pub mod joint_distribution_adaptation;
+pub mod joint_probability_adaptation;
 pub mod transfer_component_analysis;
