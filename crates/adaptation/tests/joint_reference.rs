@@ -73,3 +73,8 @@ fn balanced_distribution_adaptation() {
     check(method, "bda_mu0.8_k3_lambda0.1_t4", settings(json!({"balance": 0.8})));
     check(method, "wbda_mu0.8_k3_lambda0.1_t4", settings(json!({"balance": 0.8, "class_weights": "shares"})));
 }
+
+#[test]
+fn joint_probability_adaptation() {
+    check("joint_probability_adaptation", "jpda_mu0.1_k3_lambda0.1_t4", settings(json!({"discrimination": 0.1})));
+}

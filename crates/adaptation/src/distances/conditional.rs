@@ -43,7 +43,7 @@ pub fn class_contrasts(classes: RowClasses) -> Array2<f64> {
 }
 
 /// [`class_contrasts`] with the mean of each class weighted by the root of the class's share in its domain: the factors
-/// of W-BDA (Wang, Chen, Hao, Feng and Shen, ICDM 2017, section III-C). Columns do not sum to zero.
+/// of W-BDA (Wang, Chen, Hao, Feng and Shen, ICDM 2017). Columns do not sum to zero.
 pub fn share_weighted_contrasts(classes: RowClasses) -> Array2<f64> {
     let mut e = class_contrasts(classes);
     let (n_source, n_target) = (classes.source.len() as f64, classes.target.len() as f64);
@@ -51,6 +51,20 @@ pub fn share_weighted_contrasts(classes: RowClasses) -> Array2<f64> {
     for (i, mut row) in e.outer_iter_mut().enumerate() {
         let all = if i < classes.source.len() { n_source } else { n_target };
         row.mapv_inplace(|v| v.signum() * (v.abs() / all).sqrt());
+    }
+    e
+}
+
+/// One-hot labels over the rows of their domain, `(n_source + n_target, 2C)`: column c is 1/n_s on source rows of class
+/// c, column C + c is 1/n_t on target rows that are taken for class c (Zhang and Wu, IJCNN 2020).
+pub fn joint_probabilities(classes: RowClasses) -> Array2<f64> {
+    let (n_source, n_target) = (classes.source.len(), classes.target.len());
+    let mut e = Array2::zeros((n_source + n_target, 2 * classes.n_classes));
+    for (i, &c) in classes.source.iter().enumerate() {
+        e[[i, c]] = (n_source as f64).recip();
+    }
+    for (i, &c) in classes.target.iter().enumerate() {
+        e[[n_source + i, classes.n_classes + c]] = (n_target as f64).recip();
     }
     e
 }

@@ -18,6 +18,7 @@ mod optimise;
 mod partial;
 mod principal;
 mod shrinkage;
+mod whitened;
 
 pub use banded::{Band, BandedLeastSquares, Solution};
 pub use constrained::{Constrained, top_constrained};
@@ -32,6 +33,7 @@ pub use matrix::{Matrix, SparseRows};
 pub use optimise::{Iteration, Minimum, Options, Stop, minimise};
 pub use principal::PrincipalAxes;
 pub use shrinkage::ledoit_wolf;
+pub use whitened::Whitened;
 
 #[cfg(test)]
 mod tests;

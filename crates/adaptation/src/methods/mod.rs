@@ -30,6 +30,7 @@ pub static METHODS: &[&dyn Method] = &[
     &MetaMethod::<mmd::joint_distribution_adaptation::JointDistributionAdaptation>::new(),
     &MetaMethod::<mmd::balanced_distribution_adaptation::BalancedDistributionAdaptation>::new(),
     &EstimatorMethod::<mmd::manifold_embedded_distribution_alignment::ManifoldEmbeddedDistributionAlignment>::new(),
+    &MetaMethod::<mmd::joint_probability_adaptation::JointProbabilityAdaptation>::new(),
     &AdapterMethod::<reweighting::kernel_mean_matching::KernelMeanMatching>::new(),
     &MetaMethod::<parameters::fine_tuning::FineTuning>::new(),
 ];

@@ -1,5 +1,5 @@
 //! Joint distribution adaptation with a weight between the means of the domains and those of each class (Wang, Chen,
-//! Hao, Feng and Shen, "Balanced distribution adaptation for transfer learning", ICDM 2017, sections III-B and III-C):
+//! Hao, Feng and Shen, "Balanced distribution adaptation for transfer learning", ICDM 2017; BDA and its weighted form W-BDA):
 //!
 //! ```text
 //! max_W  tr(Wᵀ Φᵀ H Φ W)   with   Wᵀ (Φᵀ M Φ + λ I) W = λ I,   M ∝ (1 − μ) M₀ + μ Σ_c M_c,   ‖M‖_F = 1
@@ -113,8 +113,8 @@ impl MetaEstimator for BalancedDistributionAdaptation {
             "Wang, Chen, Hao, Feng and Shen, Balanced distribution adaptation for transfer learning, ICDM 2017",
             "Williams and Seeger, Using the Nyström method to speed up kernel machines, NIPS 2000",
         ],
-        defaults_from: "λ = 1, 10 rounds and μ = ½, which the paper takes where μ cannot be estimated; 30 components and \
-                        unit rows as in the published SURF tables",
+        defaults_from: "λ = 1, 10 rounds; μ = ½, for neither difference is known to matter more; 30 components and unit \
+                        rows as in the published SURF tables",
         toy: Toy::Subspace,
         waived: &[],
     };
