@@ -278,10 +278,6 @@ fn check_learner(choice: &Choice, faults: &mut Faults) {
 }
 
 fn features_of(value: &Value, faults: &mut Faults) -> Option<FeatureParams> {
-    if value["scaling"] == "tf_idf" {
-        faults.invalid("/features/scaling", "tf_idf is not available in this version");
-        return None;
-    }
     match Checked::<FeatureParams>::new(value) {
         Ok(checked) => Some(*checked),
         Err(errors) => {

@@ -53,7 +53,7 @@ fn what_is_not_known_or_out_of_range_is_named() {
     let tca = |params: Value| json!({"method": {"id": "transfer_component_analysis", "params": params}});
     invalid(tca(json!({"n_components": 0})), &["/method/params/n_components"]);
     invalid(tca(json!({"n_components": "many"})), &["/method/params/n_components"]);
-    invalid(json!({"features": {"scaling": "tf_idf"}}), &["/features/scaling"]);
+    invalid(json!({"features": {"scaling": "tf-idf"}}), &["/features/scaling"]);
     invalid(json!({"evaluation": {"kind": "hold_out", "fraction": 1.5}}), &["/evaluation/fraction"]);
     invalid(json!({"evaluation": {"kind": "guess"}}), &["/evaluation/kind"]);
     invalid(json!({"seed": -1}), &["/seed"]);

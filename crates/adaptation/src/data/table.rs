@@ -31,6 +31,13 @@ pub enum Role {
 #[derive(Debug, Clone, PartialEq)]
 pub enum Values {
     Number(Vec<Option<f64>>),
+    /// Numbers that are nearly all zero, none missing: `values[k]` stands in row `rows[k]`, every other row holds 0.
+    /// `rows` ascend and are below `n_rows`.
+    Sparse {
+        rows: Vec<u32>,
+        values: Vec<f64>,
+        n_rows: usize,
+    },
     Integer(Vec<Option<i64>>),
     Boolean(Vec<Option<bool>>),
     /// `codes` index `levels`; levels are distinct and in order of first appearance.
@@ -71,6 +78,7 @@ impl Values {
     pub fn len(&self) -> usize {
         match self {
             Values::Number(v) => v.len(),
+            Values::Sparse { n_rows, .. } => *n_rows,
             Values::Integer(v) | Values::Timestamp(v) => v.len(),
             Values::Boolean(v) => v.len(),
             Values::Category { codes, .. } => codes.len(),
@@ -84,7 +92,7 @@ impl Values {
 
     pub fn kind(&self) -> Kind {
         match self {
-            Values::Number(_) => Kind::Number,
+            Values::Number(_) | Values::Sparse { .. } => Kind::Number,
             Values::Integer(_) => Kind::Integer,
             Values::Boolean(_) => Kind::Boolean,
             Values::Category { .. } => Kind::Category,
@@ -98,6 +106,10 @@ impl Values {
     pub fn number(&self, row: usize) -> Option<f64> {
         match self {
             Values::Number(v) => v[row],
+            Values::Sparse { rows, values, n_rows } => {
+                assert!(row < *n_rows, "row {row} is outside the column");
+                Some(rows.binary_search(&(row as u32)).map_or(0.0, |k| values[k]))
+            }
             Values::Integer(v) | Values::Timestamp(v) => v[row].map(|i| i as f64),
             Values::Boolean(v) => v[row].map(|b| if b { 1.0 } else { 0.0 }),
             Values::Category { .. } | Values::Text(_) => None,
@@ -107,7 +119,7 @@ impl Values {
     /// The value as a word, as a class label or a category is written. `None` where it is missing.
     pub fn word(&self, row: usize) -> Option<String> {
         match self {
-            Values::Number(v) => v[row].map(|x| x.to_string()),
+            Values::Number(_) | Values::Sparse { .. } => self.number(row).map(|x| x.to_string()),
             Values::Integer(v) | Values::Timestamp(v) => v[row].map(|x| x.to_string()),
             Values::Boolean(v) => v[row].map(|x| x.to_string()),
             Values::Category { codes, levels } => codes[row].map(|c| levels[c as usize].clone()),
@@ -122,6 +134,7 @@ impl Values {
         }
         match self {
             Values::Number(v) => count(v),
+            Values::Sparse { .. } => 0,
             Values::Integer(v) | Values::Timestamp(v) => count(v),
             Values::Boolean(v) => count(v),
             Values::Category { codes, .. } => count(codes),
@@ -136,6 +149,7 @@ impl Values {
         }
         match self {
             Values::Number(v) => Values::Number(pick(v, rows)),
+            Values::Sparse { rows: at, values, .. } => select_sparse(at, values, rows),
             Values::Integer(v) => Values::Integer(pick(v, rows)),
             Values::Boolean(v) => Values::Boolean(pick(v, rows)),
             Values::Category { codes, levels } => Values::Category { codes: pick(codes, rows), levels: levels.clone() },
@@ -162,6 +176,29 @@ impl Values {
             .collect();
         Values::Category { codes, levels }
     }
+}
+
+/// The rows `chosen` of a sparse column. Ascending choices, the usual ones, cost in entries, not in rows.
+fn select_sparse(at: &[u32], values: &[f64], chosen: &[usize]) -> Values {
+    let (mut rows, mut picked) = (Vec::new(), Vec::new());
+    let mut take = |place: usize, value: f64| {
+        rows.push(place as u32);
+        picked.push(value);
+    };
+    if chosen.windows(2).all(|w| w[0] < w[1]) {
+        for (row, value) in at.iter().zip(values) {
+            if let Ok(place) = chosen.binary_search(&(*row as usize)) {
+                take(place, *value);
+            }
+        }
+    } else {
+        for (place, row) in chosen.iter().enumerate() {
+            if let Ok(k) = at.binary_search(&(*row as u32)) {
+                take(place, values[k]);
+            }
+        }
+    }
+    Values::Sparse { rows, values: picked, n_rows: chosen.len() }
 }
 
 impl Table {

@@ -10,7 +10,7 @@ use crate::context::FitError;
 use crate::data::{Column, DomainTable, Kind, Role, Table, Values};
 use crate::linalg::{Matrix, SparseRows};
 
-/// One-hot columns beyond this many, at a density below [`SPARSE_DENSITY`], are kept sparse.
+/// Columns beyond this many, of which fewer entries than [`SPARSE_DENSITY`] are not zero, are kept sparse.
 const SPARSE_COLUMNS: usize = 256;
 const SPARSE_DENSITY: f64 = 0.1;
 
@@ -38,17 +38,26 @@ struct EncodedColumn {
     encoding: Encoding,
 }
 
+/// How a matrix is held. Learnt from training rows, so that later rows are held the same way however few they are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Layout {
+    Dense,
+    Sparse,
+}
+
 /// Encodes tables as it learnt from training rows.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(super) struct Encoder {
     columns: Vec<EncodedColumn>,
     unseen_category: UnseenCategory,
+    layout: Layout,
 }
 
 /// What is wrong with a value that was given for prediction.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct InputProblem {
-    /// `missing_column`, `not_a_number`, `not_finite` or `unknown_category`.
+    /// `missing_column`, `not_a_number`, `not_finite`, `unknown_category` or `negative_number`.
     pub code: &'static str,
     /// Counted from 0; `None` where the whole column is meant.
     pub row: Option<usize>,
@@ -64,9 +73,10 @@ impl Encoder {
     /// of the first source.
     pub(super) fn fit(domains: &[&DomainTable], params: &FeatureParams) -> Result<Self, FitError> {
         let mut columns = Vec::new();
+        let mut n_entries = 0;
+        let tables: Vec<HashMap<&str, &Column>> = domains.iter().map(|d| by_name(&d.table)).collect();
         for name in shared_features(domains)? {
-            let values: Vec<&Values> =
-                domains.iter().filter_map(|d| d.table.column(&name)).map(|c| &c.values).collect();
+            let values: Vec<&Values> = tables.iter().filter_map(|t| t.get(name.as_str())).map(|c| &c.values).collect();
             let indicator =
                 params.missing_indicator == MissingIndicator::Add && values.iter().any(|v| v.n_missing() > 0);
             let encoding = if values.iter().all(|v| is_numeric(v.kind())) {
@@ -83,13 +93,17 @@ impl Encoder {
                 }
                 Encoding::OneHot { levels, indicator }
             };
+            n_entries += values.iter().map(|v| n_not_zero(v)).sum::<usize>();
             columns.push(EncodedColumn { name, encoding });
         }
-        let encoder = Self { columns, unseen_category: params.unseen_category };
-        if encoder.n_outputs() == 0 {
+        let width: usize = columns.iter().map(|c| c.encoding.width()).sum();
+        if width == 0 {
             return Err(FitError::Degenerate("every shared feature column is empty".into()));
         }
-        Ok(encoder)
+        let n_rows: usize = domains.iter().map(|d| d.table.n_rows()).sum();
+        let few = (n_entries as f64) < SPARSE_DENSITY * n_rows as f64 * width as f64;
+        let layout = if width > SPARSE_COLUMNS && few { Layout::Sparse } else { Layout::Dense };
+        Ok(Self { columns, unseen_category: params.unseen_category, layout })
     }
 
     /// The names of the columns that a table must have.
@@ -123,8 +137,9 @@ impl Encoder {
     pub(super) fn transform(&self, table: &Table) -> Result<Matrix, Vec<InputProblem>> {
         let mut problems = Vec::new();
         let mut inputs = Vec::new();
+        let given = by_name(table);
         for column in &self.columns {
-            match table.column(&column.name) {
+            match given.get(column.name.as_str()).copied() {
                 Some(found) => {
                     self.check(column, found, &mut problems);
                     inputs.push((found, &column.encoding));
@@ -141,9 +156,9 @@ impl Encoder {
         if problems.is_empty() { Ok(self.assemble(table.n_rows(), &inputs)) } else { Err(problems) }
     }
 
-    /// The first entry of an encoded matrix whose magnitude is beyond `bound`, as row and input column.
-    pub(super) fn first_beyond(&self, x: &Matrix, bound: f64) -> Option<(usize, &str)> {
-        let (row, output) = x.first_entry(|v| v.abs() > bound)?;
+    /// The first entry of an encoded matrix of which `is` holds, as row and input column. Zeros are not asked about.
+    pub(super) fn first_where(&self, x: &Matrix, is: impl Fn(f64) -> bool) -> Option<(usize, &str)> {
+        let (row, output) = x.first_entry(is)?;
         let mut end = 0;
         let column = self.columns.iter().find(|c| {
             end += c.encoding.width();
@@ -154,6 +169,9 @@ impl Encoder {
 
     fn check(&self, column: &EncodedColumn, found: &Column, problems: &mut Vec<InputProblem>) {
         let words = !is_numeric(found.values.kind());
+        if !words && matches!(column.encoding, Encoding::Number { .. }) {
+            return;
+        }
         let wrong = |row: usize| match &column.encoding {
             Encoding::Number { .. } if words => match found.values.word(row) {
                 Some(word) if number_in(&word).is_none() => {
@@ -180,23 +198,29 @@ impl Encoder {
 
     fn assemble(&self, n_rows: usize, inputs: &[(&Column, &Encoding)]) -> Matrix {
         let width = self.n_outputs();
-        // Each input fills about one of its columns.
-        let density = inputs.len() as f64 / width as f64;
-        let cells: Vec<Cells> = inputs.iter().map(|(column, encoding)| Cells::new(column, encoding)).collect();
-        if width > SPARSE_COLUMNS && density < SPARSE_DENSITY {
-            let mut out = SparseRows::new(width);
-            for row in 0..n_rows {
-                let mut entries = Vec::with_capacity(inputs.len());
-                write_row(&cells, row, |column, value| entries.push((column, value)));
-                out.push_row(entries);
+        let cells = inputs.iter().map(|(column, encoding)| Cells::new(column, encoding));
+        let mut at = 0;
+        match self.layout {
+            Layout::Sparse => {
+                // Column after column, so that the entries of each row come in their order.
+                let mut rows = vec![Vec::new(); n_rows];
+                for cell in cells {
+                    cell.entries(|row, column, value| rows[row].push((at + column, value)));
+                    at += cell.encoding.width();
+                }
+                let mut out = SparseRows::new(width);
+                rows.into_iter().for_each(|row| out.push_row(row));
+                Matrix::Sparse(out)
             }
-            return Matrix::Sparse(out);
+            Layout::Dense => {
+                let mut out = Array2::zeros((n_rows, width));
+                for cell in cells {
+                    cell.entries(|row, column, value| out[(row, at + column)] = value);
+                    at += cell.encoding.width();
+                }
+                Matrix::Dense(out)
+            }
         }
-        let mut out = Array2::zeros((n_rows, width));
-        for row in 0..n_rows {
-            write_row(&cells, row, |column, value| out[(row, column)] = value);
-        }
-        Matrix::Dense(out)
     }
 }
 
@@ -215,33 +239,38 @@ impl<'a> Cells<'a> {
         };
         Self { values: &column.values, encoding, codes }
     }
-}
 
-fn write_row(cells: &[Cells], row: usize, mut write: impl FnMut(usize, f64)) {
-    let mut at = 0;
-    for cell in cells {
-        match cell.encoding {
-            Encoding::Number { impute, indicator } => {
-                let number = match cell.values.kind() {
-                    kind if is_numeric(kind) => cell.values.number(row),
-                    _ => cell.values.word(row).and_then(|w| number_in(&w)),
-                };
-                write(at, number.unwrap_or(*impute));
-                if *indicator && number.is_none() {
-                    write(at + 1, 1.0);
-                }
+    /// Every entry that may not be zero, as row, column from the first of this input, and value; rows ascend.
+    fn entries(&self, mut write: impl FnMut(usize, usize, f64)) {
+        match (self.encoding, self.values) {
+            (Encoding::Number { .. }, Values::Sparse { rows, values, .. }) => {
+                rows.iter().zip(values).for_each(|(row, value)| write(*row as usize, 0, *value));
             }
-            Encoding::OneHot { levels, indicator } => match cell.values.word(row) {
-                Some(word) => {
-                    if let Some(&code) = cell.codes.get(word.as_str()) {
-                        write(at + code, 1.0);
+            (Encoding::Number { impute, indicator }, values) => {
+                let numeric = is_numeric(values.kind());
+                for row in 0..values.len() {
+                    let number =
+                        if numeric { values.number(row) } else { values.word(row).and_then(|w| number_in(&w)) };
+                    write(row, 0, number.unwrap_or(*impute));
+                    if *indicator && number.is_none() {
+                        write(row, 1, 1.0);
                     }
                 }
-                None if *indicator => write(at + levels.len(), 1.0),
-                None => {}
-            },
+            }
+            (Encoding::OneHot { levels, indicator }, values) => {
+                for row in 0..values.len() {
+                    match values.word(row) {
+                        Some(word) => {
+                            if let Some(&code) = self.codes.get(word.as_str()) {
+                                write(row, code, 1.0);
+                            }
+                        }
+                        None if *indicator => write(row, levels.len(), 1.0),
+                        None => {}
+                    }
+                }
+            }
         }
-        at += cell.encoding.width();
     }
 }
 
@@ -291,17 +320,49 @@ fn shared_features(domains: &[&DomainTable]) -> Result<Vec<String>, FitError> {
 
 /// The mean or median of the values that are known; `None` where none is.
 fn centre(values: &[&Values], imputation: Imputation) -> Option<f64> {
-    let mut known: Vec<f64> = values.iter().flat_map(|v| (0..v.len()).filter_map(|i| v.number(i))).collect();
-    if known.is_empty() {
+    let mut others: Vec<f64> = Vec::new();
+    let mut zeros = 0;
+    for v in values {
+        match v {
+            Values::Sparse { values, n_rows, .. } => {
+                others.extend(values);
+                zeros += n_rows - values.len();
+            }
+            v => others.extend((0..v.len()).filter_map(|i| v.number(i))),
+        }
+    }
+    let n = others.len() + zeros;
+    if n == 0 {
         return None;
     }
-    // Sorted in both cases, so that the order of rows does not change a bit of the result.
-    known.sort_unstable_by(f64::total_cmp);
-    let n = known.len();
+    // Sorted in both cases, so that the order of rows does not change a bit of the result. Zeros that are not listed
+    // stand between what is below and what is not.
+    others.sort_unstable_by(f64::total_cmp);
+    let below = others.partition_point(|v| *v < 0.0);
+    let nth = |i: usize| match i {
+        i if i < below => others[i],
+        i if i < below + zeros => 0.0,
+        i => others[i - zeros],
+    };
     Some(match imputation {
-        Imputation::Mean => known.iter().sum::<f64>() / n as f64,
-        Imputation::Median => known[(n - 1) / 2].midpoint(known[n / 2]),
+        Imputation::Mean => others.iter().sum::<f64>() / n as f64,
+        Imputation::Median => nth((n - 1) / 2).midpoint(nth(n / 2)),
     })
+}
+
+/// How many entries a column brings that are not zero; a missing value counts as one.
+fn n_not_zero(values: &Values) -> usize {
+    match values {
+        Values::Sparse { values, .. } => values.len(),
+        Values::Number(v) => v.iter().filter(|x| **x != Some(0.0)).count(),
+        Values::Integer(v) | Values::Timestamp(v) => v.iter().filter(|x| **x != Some(0)).count(),
+        Values::Boolean(v) => v.iter().filter(|x| **x != Some(false)).count(),
+        Values::Category { .. } | Values::Text(_) => values.len(),
+    }
+}
+
+fn by_name(table: &Table) -> HashMap<&str, &Column> {
+    table.columns().iter().map(|c| (c.name.as_str(), c)).collect()
 }
 
 fn levels(values: &[&Values]) -> Vec<String> {

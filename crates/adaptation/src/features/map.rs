@@ -34,6 +34,11 @@ pub enum Map {
     UnitRows,
     /// Rows divided by their sum (bags of words to shares); a row that sums to zero stays as it is.
     RowShares,
+    /// Each count replaced by its dampened frequency times the column's weight, `(d,)`: `(1 + ln x)·idf` for a count
+    /// of 1 and more, `x·idf` below, which continues it smoothly to zero. Sparse rows stay sparse.
+    TermWeights {
+        idf: Array1<f64>,
+    },
     /// One after the other.
     Chain(Vec<Map>),
 }
@@ -84,6 +89,7 @@ impl Map {
             }
             Map::UnitRows => divide_rows(x, |row| row.map(|(_, v)| v * v).sum::<f64>().sqrt()),
             Map::RowShares => divide_rows(x, |row| row.map(|(_, v)| v).sum()),
+            Map::TermWeights { idf } => weigh_terms(x, idf),
             Map::Chain(maps) => {
                 let mut maps = maps.iter();
                 let Some(first) = maps.next() else { return x.clone() };
@@ -114,6 +120,7 @@ impl Map {
                 .put_array("offset", offset),
             Map::UnitRows => parts.put("form", "unit_rows"),
             Map::RowShares => parts.put("form", "row_shares"),
+            Map::TermWeights { idf } => parts.put("form", "term_weights").put_array("idf", idf),
             Map::Chain(maps) => {
                 for (i, map) in maps.iter().enumerate() {
                     parts.put_child(&i.to_string(), map.save());
@@ -152,6 +159,7 @@ impl Map {
             }
             "unit_rows" => Ok((Map::UnitRows, d)),
             "row_shares" => Ok((Map::RowShares, d)),
+            "term_weights" => Ok((Map::TermWeights { idf: parts.vector("idf", d)? }, d)),
             "chain" => {
                 let mut maps = Vec::new();
                 let mut columns = d;
@@ -195,6 +203,23 @@ fn divide_rows(x: &Matrix, divisor: impl Fn(&mut dyn Iterator<Item = (usize, f64
     }
 }
 
+/// See [`Map::TermWeights`].
+fn weigh_terms(x: &Matrix, idf: &Array1<f64>) -> Matrix {
+    let weigh = |j: usize, count: f64| idf[j] * if count >= 1.0 { 1.0 + count.ln() } else { count };
+    match x {
+        Matrix::Dense(x) => {
+            let mut out = x.clone();
+            out.indexed_iter_mut().for_each(|((_, j), v)| *v = weigh(j, *v));
+            Matrix::Dense(out)
+        }
+        Matrix::Sparse(x) => {
+            let mut out = SparseRows::new(x.n_columns());
+            (0..x.n_rows()).for_each(|i| out.push_row(x.row(i).map(|(j, v)| (j, weigh(j, v)))));
+            Matrix::Sparse(out)
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use ndarray::array;
@@ -209,7 +234,9 @@ mod tests {
             offset: array![1.0, 0.0, 0.0],
         };
         let chain = Map::Chain(vec![scale.clone(), affine.clone(), Map::UnitRows]);
-        let mut forms = vec![Map::Identity, scale, affine, Map::UnitRows, Map::RowShares, chain, Map::Chain(vec![])];
+        let terms = Map::TermWeights { idf: array![1.0, 2.5] };
+        let mut forms = vec![Map::Identity, scale, affine, Map::UnitRows, Map::RowShares, terms, chain];
+        forms.push(Map::Chain(vec![]));
         let kernels = [Kernel::Linear, Kernel::Rbf { bandwidth: 1.5 }, Kernel::Laplacian { bandwidth: 2.5 }];
         forms.extend(kernels.map(kernel_map));
         forms

@@ -32,6 +32,9 @@ pub enum Scaling {
     L2Rows,
     /// Every row divided by its sum, then each domain's z-score; for bags of words.
     RowSumDomainZScore,
+    /// Counts of words, none below zero: rare words weigh more, repeated words count less each time, rows of unit
+    /// length. Zeros stay zeros, so that wide sparse tables stay sparse.
+    TfIdf,
 }
 
 /// What stands for a missing number: a statistic of source and target training rows together.

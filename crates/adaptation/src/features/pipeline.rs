@@ -51,7 +51,7 @@ impl Pipeline {
                         format!("column {:?} of {}: {}", p.column, domain.name, p.detail)
                     }))
                 })?;
-            match encoder.first_beyond(&x, LARGEST) {
+            match encoder.first_where(&x, |v| v.abs() > LARGEST) {
                 None => Ok(x),
                 Some((row, column)) => Err(FitError::Degenerate(format!(
                     "column {column:?} of {}, row {}: the value is beyond {LARGEST:e}, so that its square is not finite; \
@@ -63,6 +63,11 @@ impl Pipeline {
         };
         let sources = sources.iter().map(encode).collect::<Result<Vec<_>, _>>()?;
         let target = encode(target)?;
+        if params.scaling == Scaling::TfIdf {
+            for (x, domain) in sources.iter().chain([&target]).zip(&domains) {
+                check_counts(&encoder, x, &domain.name)?;
+            }
+        }
         let maps = scaling(&sources, &target, params.scaling);
         Ok(FittedFeatures {
             sources: sources.iter().zip(&maps.sources).map(|(x, map)| map.apply(x)).collect(),
@@ -96,15 +101,17 @@ impl Pipeline {
     /// Every column that is missing and every value that does not fit, up to twenty.
     pub fn transform(&self, table: &Table) -> Result<Matrix, Vec<InputProblem>> {
         let x = self.encoder.transform(table)?;
-        match self.encoder.first_beyond(&x, LARGEST) {
-            None => Ok(self.target_scaling.apply(&x)),
-            Some((row, column)) => Err(vec![InputProblem {
-                code: "not_finite",
-                row: Some(row),
-                column: column.to_owned(),
-                detail: format!("the value is beyond {LARGEST:e}, so that its square is not finite"),
-            }]),
+        let refused = |at: Option<(usize, &str)>, code: &'static str, detail: String| match at {
+            Some((row, column)) => Err(vec![InputProblem { code, row: Some(row), column: column.to_owned(), detail }]),
+            None => Ok(()),
+        };
+        let large = self.encoder.first_where(&x, |v| v.abs() > LARGEST);
+        refused(large, "not_finite", format!("the value is beyond {LARGEST:e}, so that its square is not finite"))?;
+        if self.params.scaling == Scaling::TfIdf {
+            let negative = self.encoder.first_where(&x, |v| v < 0.0);
+            refused(negative, "negative_number", "tf_idf takes counts, which are not below 0".into())?;
         }
+        Ok(self.target_scaling.apply(&x))
     }
 
     pub fn save(&self) -> Parts {
@@ -143,7 +150,42 @@ fn scaling(sources: &[Matrix], target: &Matrix, scaling: Scaling) -> DomainMaps 
             let map = |x: &Matrix| Map::Chain(vec![Map::RowShares, z_score(&[&Map::RowShares.apply(x)])]);
             DomainMaps { sources: sources.iter().map(map).collect(), target: map(target) }
         }
+        Scaling::TfIdf => {
+            let all: Vec<&Matrix> = sources.iter().chain([target]).collect();
+            shared(Map::Chain(vec![Map::TermWeights { idf: inverse_document_frequencies(&all) }, Map::UnitRows]))
+        }
     }
+}
+
+/// Counts are not negative.
+fn check_counts(encoder: &Encoder, x: &Matrix, domain: &str) -> Result<(), FitError> {
+    encoder.first_where(x, |v| v < 0.0).map_or(Ok(()), |(row, column)| {
+        Err(FitError::Invalid {
+            pointer: "/features/scaling".into(),
+            detail: format!(
+                "column {column:?} of {domain}, row {}: tf_idf takes counts, which are not below 0; \
+                 choose another scaling, or give the column the role ignore",
+                row + 1
+            ),
+        })
+    })
+}
+
+/// `ln((1 + n) / (1 + rows that have the term)) + 1` of all rows of the parts, `(d,)`: as if one more row had every
+/// term, so that a term of no row has a finite weight, and one of all rows still has the weight 1.
+fn inverse_document_frequencies(parts: &[&Matrix]) -> Array1<f64> {
+    let d = parts.first().map_or(0, |x| x.n_columns());
+    let n: usize = parts.iter().map(|x| x.n_rows()).sum();
+    let mut rows_with = Array1::<f64>::zeros(d);
+    for x in parts {
+        match x {
+            Matrix::Dense(x) => {
+                x.indexed_iter().filter(|(_, v)| **v != 0.0).for_each(|((_, j), _)| rows_with[j] += 1.0)
+            }
+            Matrix::Sparse(x) => (0..x.n_rows()).for_each(|i| x.row(i).for_each(|(j, _)| rows_with[j] += 1.0)),
+        }
+    }
+    rows_with.mapv(|with| ((1.0 + n as f64) / (1.0 + with)).ln() + 1.0)
 }
 
 /// Minus the mean, divided by the deviation (n − 1) of all rows of the parts. A constant column is
@@ -228,9 +270,14 @@ mod tests {
     #[test]
     fn every_scaling_predicts_training_rows_as_it_fitted_them_also_after_loading() {
         let target = domain(&[Some(10.0), Some(30.0)], &[Some("a"), Some("c")]);
-        for scaling in
-            [Scaling::None, Scaling::JointZScore, Scaling::DomainZScore, Scaling::L2Rows, Scaling::RowSumDomainZScore]
-        {
+        for scaling in [
+            Scaling::None,
+            Scaling::JointZScore,
+            Scaling::DomainZScore,
+            Scaling::L2Rows,
+            Scaling::RowSumDomainZScore,
+            Scaling::TfIdf,
+        ] {
             let fitted = fit(FeatureParams { scaling, ..Default::default() });
             let loaded = Pipeline::load(&fitted.pipeline.save()).expect("what was saved loads");
             assert_eq!(loaded, fitted.pipeline);
@@ -271,6 +318,65 @@ mod tests {
         let huge = DomainTable { name: "huge@1".into(), ..huge };
         let error = Pipeline::fit(&[good], &huge, FeatureParams::default()).expect_err("1e300").to_string();
         assert!(error.contains("\"n\" of huge@1, row 2"), "{error}");
+    }
+
+    /// Three documents of two words as scikit-learn's `TfidfTransformer(sublinear_tf=True)` weighs them.
+    #[test]
+    fn tf_idf_is_the_formula_on_source_and_target_together() {
+        let counts = |a: &[f64], b: &[f64]| {
+            let column = |name: &str, v: &[f64]| Column {
+                name: name.into(),
+                values: Values::Number(v.iter().copied().map(Some).collect()),
+            };
+            let table = Table::new(vec![column("a", a), column("b", b)]);
+            DomainTable { name: "d@1".into(), table, roles: vec![Role::Feature; 2] }
+        };
+        let params = FeatureParams { scaling: Scaling::TfIdf, ..Default::default() };
+        let target = counts(&[1.0], &[0.0]);
+        let fitted = Pipeline::fit(&[counts(&[3.0, 2.0], &[1.0, 0.0])], &target, params).expect("counts");
+        // idf of a word of all three rows is 1, of one row ln(4/2) + 1.
+        let (a, b) = (1.0 + 3f64.ln(), 2f64.ln() + 1.0);
+        let length = a.hypot(b);
+        let expected = ndarray::array![[a / length, b / length], [1.0, 0.0]];
+        assert!((fitted.sources[0].dense().as_ref() - &expected).iter().all(|v| v.abs() < 1e-15));
+        let bad = counts(&[1.0, 1.0], &[0.0, -2.0]);
+        let error = Pipeline::fit(&[bad.clone()], &target, params).expect_err("a negative count").to_string();
+        assert!(error.contains("\"b\" of d@1, row 2"), "{error}");
+        let problems = fitted.pipeline.transform(&bad.table).expect_err("a negative count");
+        assert_eq!((problems[0].row, problems[0].column.as_str()), (Some(1), "b"));
+    }
+
+    #[test]
+    fn wide_columns_of_zeros_stay_sparse_and_mean_the_same_as_dense_ones() {
+        let (n, d) = (40, 300);
+        let cell = |i: usize, j: usize| if (i * 7 + j).is_multiple_of(23) { (1 + i % 3) as f64 } else { 0.0 };
+        let domain = |sparse: bool| {
+            let columns = (0..d).map(|j| {
+                let all: Vec<f64> = (0..n).map(|i| cell(i, j)).collect();
+                let rows: Vec<u32> = (0..n as u32).filter(|i| all[*i as usize] != 0.0).collect();
+                let values = rows.iter().map(|i| all[*i as usize]).collect();
+                let values = match sparse {
+                    true => Values::Sparse { rows, values, n_rows: n },
+                    false => Values::Number(all.into_iter().map(Some).collect()),
+                };
+                Column { name: format!("x{j}"), values }
+            });
+            DomainTable { name: "d".into(), table: Table::new(columns.collect()), roles: vec![Role::Feature; d] }
+        };
+        let (sparse, dense) = (domain(true), domain(false));
+        for scaling in [Scaling::None, Scaling::TfIdf, Scaling::JointZScore, Scaling::RowSumDomainZScore] {
+            let params = FeatureParams { scaling, ..Default::default() };
+            let of = |t: &DomainTable| Pipeline::fit(std::slice::from_ref(t), t, params).expect("columns");
+            assert_eq!(of(&sparse), of(&dense), "{scaling:?}");
+            let is_sparse = matches!(of(&sparse).target, Matrix::Sparse(_));
+            assert_eq!(is_sparse, matches!(scaling, Scaling::None | Scaling::TfIdf), "{scaling:?}");
+            let rows = [3, 39, 3, 0];
+            assert_eq!(sparse.select_rows(&rows).table.columns()[9].values.number(1), Some(cell(39, 9)));
+            assert_eq!(
+                of(&sparse).pipeline.transform(&sparse.select_rows(&rows).table),
+                of(&dense).pipeline.transform(&dense.select_rows(&rows).table)
+            );
+        }
     }
 
     #[test]
