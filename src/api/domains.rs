@@ -120,7 +120,7 @@ pub struct PutQuery {
     #[param(value_type = Option<String>, pattern = "^(classification|regression)$")]
     pub task: Option<TaskKind>,
     /// What the bytes are, where the media type does not say.
-    #[param(value_type = Option<String>, pattern = "^(csv|parquet|npz|json)$")]
+    #[param(value_type = Option<String>, pattern = "^(csv|parquet|npz|json|svmlight)$")]
     pub format: Option<Format>,
 }
 

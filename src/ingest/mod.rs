@@ -14,6 +14,7 @@ mod parquet;
 mod roles;
 mod statistics;
 pub mod stored;
+mod svmlight;
 mod text;
 
 use adaptation::data::{Column, Role, Table, TaskKind, Values};
@@ -82,6 +83,7 @@ fn parse(source: &Bytes, options: &Options) -> Result<(Format, Parsed), IngestEr
         Format::Parquet => parquet::read(source, limits),
         Format::Npz => npz::read(source, limits),
         Format::JsonRows => json::read(source, limits),
+        Format::Svmlight => svmlight::read(source, limits),
     }?;
     // The invariants of `Table`, whatever the reader was.
     limits.check_shape(0, parsed.columns.len())?;

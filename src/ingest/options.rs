@@ -43,6 +43,8 @@ pub enum Format {
     /// `[{…}, …]`, `{"rows": […]}` or `{"columns": […], "data": [[…], …]}`.
     #[serde(rename = "json")]
     JsonRows,
+    /// Also called libsvm; only where it is named, because nothing in the bytes tells it from other text.
+    Svmlight,
 }
 
 /// Bounds on one upload, checked before memory is taken.
@@ -110,6 +112,7 @@ impl Format {
             Format::Parquet => "parquet",
             Format::Npz => "npz",
             Format::JsonRows => "json",
+            Format::Svmlight => "svmlight",
         }
     }
 

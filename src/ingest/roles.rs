@@ -116,7 +116,7 @@ fn task_of(label: &Column, asked: Option<TaskKind>, notes: &mut Vec<String>) -> 
         return Ok(asked);
     }
     let is_number = match &label.values {
-        Values::Number(_) | Values::Integer(_) => true,
+        Values::Number(_) | Values::Sparse { .. } | Values::Integer(_) => true,
         Values::Boolean(_) | Values::Category { .. } | Values::Text(_) => false,
         Values::Timestamp(_) => {
             let message = format!("label column {:?} holds times; a label is a class or a number", label.name);
@@ -133,7 +133,7 @@ fn task_of(label: &Column, asked: Option<TaskKind>, notes: &mut Vec<String>) -> 
 /// Floats are values; words, booleans and integers of few distinct values are classes.
 fn guess_task(label: &Values) -> TaskKind {
     match label {
-        Values::Number(_) => TaskKind::Regression,
+        Values::Number(_) | Values::Sparse { .. } => TaskKind::Regression,
         Values::Integer(v) => {
             let mut distinct = HashSet::new();
             let few = v.iter().flatten().all(|x| {

@@ -71,6 +71,11 @@ impl ColumnStatistics {
                 let known: Vec<f64> = (0..values.len()).filter_map(|i| values.number(i)).collect();
                 (NumberStatistics::of(known), None)
             }
+            Values::Sparse { values, n_rows, .. } => {
+                let mut known = values.clone();
+                known.resize(*n_rows, 0.0);
+                (NumberStatistics::of(known), None)
+            }
             Values::Category { codes, levels } => (None, Some(WordStatistics::of_codes(codes, levels))),
             Values::Text(words) => (None, Some(WordStatistics::of_words(words.iter().flatten().map(String::as_str)))),
             Values::Boolean(v) => {

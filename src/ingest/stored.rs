@@ -2,6 +2,8 @@
 //!
 //! Arrow types alone do not tell category from text, and Parquet rebuilds dictionaries in its own order: so each field
 //! carries its kind in its metadata, and a category is its codes with the levels beside them as JSON.
+//! Sparse columns together are two lists a row, of their indices and of their values, because thousands of columns of
+//! zeros would cost more than what is in them; a table with any has form 2, every other is written as form 1 for ever.
 //! The form is a contract: `FORMAT` is raised when it changes, and older forms stay readable.
 
 use std::collections::HashMap;
@@ -21,11 +23,16 @@ use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use parquet::basic::{Compression, ZstdLevel};
 use parquet::file::properties::WriterProperties;
 
-/// The version of the stored form.
+mod sparse;
+
+/// The version of the stored form without and with sparse columns.
 const FORMAT: &str = "1";
+const SPARSE_FORMAT: &str = "2";
 const FORMAT_KEY: &str = "adaptd.format";
 const KIND_KEY: &str = "adaptd.kind";
 const LEVELS_KEY: &str = "adaptd.levels";
+/// In the metadata of the schema: the places and names of the sparse columns as JSON. The two lists stand last.
+const SPARSE_KEY: &str = "adaptd.sparse";
 
 /// Why a stored table cannot be written or read.
 #[derive(Debug, thiserror::Error)]
@@ -43,8 +50,20 @@ pub enum StoredError {
 /// # Errors
 /// Only where Parquet itself fails.
 pub fn write_parquet(table: &Table) -> Result<Vec<u8>, StoredError> {
-    let (fields, arrays): (Vec<Field>, Vec<ArrayRef>) = table.columns().iter().map(encode).unzip();
-    let metadata = HashMap::from([(FORMAT_KEY.to_owned(), FORMAT.to_owned())]);
+    let encoded = table.columns().iter().filter_map(encode);
+    let (mut fields, mut arrays): (Vec<Field>, Vec<ArrayRef>) = encoded.unzip();
+    let mut metadata = HashMap::from([(FORMAT_KEY.to_owned(), FORMAT.to_owned())]);
+    let sparse: Vec<(usize, &Column)> =
+        table.columns().iter().enumerate().filter(|(_, c)| matches!(c.values, Values::Sparse { .. })).collect();
+    if !sparse.is_empty() {
+        let places: Vec<(usize, &str)> = sparse.iter().map(|(i, c)| (*i, c.name.as_str())).collect();
+        metadata.insert(FORMAT_KEY.to_owned(), SPARSE_FORMAT.to_owned());
+        metadata.insert(SPARSE_KEY.to_owned(), serde_json::json!(places).to_string());
+        for (name, list) in sparse::lists(table.n_rows(), &sparse) {
+            fields.push(Field::new(name, list.data_type().clone(), true));
+            arrays.push(list);
+        }
+    }
     let schema = Arc::new(Schema::new_with_metadata(fields, metadata));
     let batch = RecordBatch::try_new(Arc::clone(&schema), arrays).map_err(|e| StoredError::Write(e.into()))?;
     // Level 3 is Zstd's own default; higher levels cost several times the CPU for a few per cent.
@@ -63,21 +82,44 @@ pub fn read_parquet(bytes: Bytes) -> Result<Table, StoredError> {
     let builder = ParquetRecordBatchReaderBuilder::try_new(bytes).map_err(StoredError::Read)?;
     let schema = Arc::clone(builder.schema());
     let format = schema.metadata().get(FORMAT_KEY);
-    if format.map(String::as_str) != Some(FORMAT) {
-        return Err(StoredError::Corrupt(format!("its format is {format:?}, this program reads {FORMAT:?}")));
+    if !matches!(format.map(String::as_str), Some(FORMAT | SPARSE_FORMAT)) {
+        return Err(StoredError::Corrupt(format!(
+            "its format is {format:?}, this program reads {FORMAT:?} and {SPARSE_FORMAT:?}"
+        )));
     }
+    let sparse: Vec<(usize, String)> = match schema.metadata().get(SPARSE_KEY) {
+        Some(places) => serde_json::from_str(places)
+            .map_err(|_| StoredError::Corrupt("the places of its sparse columns are unreadable".into()))?,
+        None => Vec::new(),
+    };
+    let n_dense = if sparse.is_empty() { schema.fields().len() } else { schema.fields().len().saturating_sub(2) };
     let reader = builder.build().map_err(StoredError::Read)?;
     let batches = reader.collect::<Result<Vec<_>, _>>().map_err(|e| StoredError::Read(e.into()))?;
-    let columns = schema.fields().iter().enumerate().map(|(j, field)| {
+    let columns = schema.fields().iter().take(n_dense).enumerate().map(|(j, field)| {
         let parts: Vec<&ArrayRef> = batches.iter().map(|b| b.column(j)).collect();
         Ok(Column { name: field.name().clone(), values: decode(field, &parts)? })
     });
-    Ok(Table::new(columns.collect::<Result<_, StoredError>>()?))
+    let dense: Vec<Column> = columns.collect::<Result<_, StoredError>>()?;
+    if sparse.is_empty() {
+        return Ok(Table::new(dense));
+    }
+    let values = sparse::columns(&batches, n_dense, sparse.len())?;
+    let mut dense = dense.into_iter();
+    let mut columns = Vec::with_capacity(dense.len() + sparse.len());
+    for ((place, name), values) in sparse.into_iter().zip(values) {
+        // Places ascend: what is not sparse comes before, in its own order.
+        columns.extend(dense.by_ref().take(place.saturating_sub(columns.len())));
+        columns.push(Column { name, values });
+    }
+    columns.extend(dense);
+    Ok(Table::new(columns))
 }
 
-fn encode(column: &Column) -> (Field, ArrayRef) {
+/// `None` for a sparse column, which is written with the others of its kind.
+fn encode(column: &Column) -> Option<(Field, ArrayRef)> {
     let mut metadata = HashMap::from([(KIND_KEY.to_owned(), kind_word(column.values.kind()).to_owned())]);
     let array: ArrayRef = match &column.values {
+        Values::Sparse { .. } => return None,
         Values::Number(v) => Arc::new(Float64Array::from(v.clone())),
         Values::Integer(v) => Arc::new(Int64Array::from(v.clone())),
         Values::Boolean(v) => Arc::new(BooleanArray::from(v.clone())),
@@ -89,7 +131,7 @@ fn encode(column: &Column) -> (Field, ArrayRef) {
         Values::Timestamp(v) => Arc::new(TimestampMillisecondArray::from(v.clone()).with_timezone("UTC")),
     };
     let field = Field::new(&column.name, array.data_type().clone(), true).with_metadata(metadata);
-    (field, array)
+    Some((field, array))
 }
 
 fn decode(field: &Field, parts: &[&ArrayRef]) -> Result<Values, StoredError> {

@@ -18,6 +18,8 @@ const SERVICE: &[(&str, &[&str])] = &[
     ("config", &["records", "store", "blobs", "ingest", "service", "worker", "api"]),
     ("telemetry", &["config"]),
     ("cli", &["records", "store", "blobs", "ingest", "service", "worker", "api", "config", "telemetry"]),
+    // Programs beside the service, which read data as it does.
+    ("bin", &["ingest"]),
 ];
 
 /// Rooms of the library in the order of floors: each may use those before it.

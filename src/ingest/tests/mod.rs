@@ -6,6 +6,7 @@ mod npz;
 mod parquet;
 mod properties;
 mod roles;
+mod svmlight;
 
 use std::io::Write;
 

@@ -102,7 +102,9 @@ impl Lens {
         let n = n_rows(problem);
         match self.kernel {
             KernelName::Linear => problem.n_features().min(n),
-            KernelName::Rbf | KernelName::Laplacian | KernelName::Cosine | KernelName::Polynomial(_) => self.max_landmarks.min(n),
+            KernelName::Rbf | KernelName::Laplacian | KernelName::Cosine | KernelName::Polynomial(_) => {
+                self.max_landmarks.min(n)
+            }
         }
     }
 

@@ -101,19 +101,17 @@ impl Pipeline {
     /// Every column that is missing and every value that does not fit, up to twenty.
     pub fn transform(&self, table: &Table) -> Result<Matrix, Vec<InputProblem>> {
         let x = self.encoder.transform(table)?;
-        let problem = |(row, column): (usize, &str), code, detail: String| {
-            Err(vec![InputProblem { code, row: Some(row), column: column.to_owned(), detail }])
+        let refused = |at: Option<(usize, &str)>, code: &'static str, detail: String| match at {
+            Some((row, column)) => Err(vec![InputProblem { code, row: Some(row), column: column.to_owned(), detail }]),
+            None => Ok(()),
         };
-        if let Some(place) = self.encoder.first_where(&x, |v| v.abs() > LARGEST) {
-            let detail = format!("the value is beyond {LARGEST:e}, so that its square is not finite");
-            return problem(place, "not_finite", detail);
+        let large = self.encoder.first_where(&x, |v| v.abs() > LARGEST);
+        refused(large, "not_finite", format!("the value is beyond {LARGEST:e}, so that its square is not finite"))?;
+        if self.params.scaling == Scaling::TfIdf {
+            let negative = self.encoder.first_where(&x, |v| v < 0.0);
+            refused(negative, "negative_number", "tf_idf takes counts, which are not below 0".into())?;
         }
-        match self.encoder.first_where(&x, |v| v < 0.0) {
-            Some(place) if self.params.scaling == Scaling::TfIdf => {
-                problem(place, "negative_number", "tf_idf takes counts, which are not below 0".into())
-            }
-            _ => Ok(self.target_scaling.apply(&x)),
-        }
+        Ok(self.target_scaling.apply(&x))
     }
 
     pub fn save(&self) -> Parts {
