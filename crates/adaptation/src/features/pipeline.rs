@@ -340,7 +340,8 @@ mod tests {
         let expected = ndarray::array![[a / length, b / length], [1.0, 0.0]];
         assert!((fitted.sources[0].dense().as_ref() - &expected).iter().all(|v| v.abs() < 1e-15));
         let bad = counts(&[1.0, 1.0], &[0.0, -2.0]);
-        let error = Pipeline::fit(&[bad.clone()], &target, params).expect_err("a negative count").to_string();
+        let error =
+            Pipeline::fit(std::slice::from_ref(&bad), &target, params).expect_err("a negative count").to_string();
         assert!(error.contains("\"b\" of d@1, row 2"), "{error}");
         let problems = fitted.pipeline.transform(&bad.table).expect_err("a negative count");
         assert_eq!((problems[0].row, problems[0].column.as_str()), (Some(1), "b"));
