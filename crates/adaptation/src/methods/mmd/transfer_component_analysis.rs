@@ -11,7 +11,7 @@
 //! of several sources are pooled.
 //!
 //! **No n × n matrix.** `Φᵀ M Φ = a aᵀ` with a the scaled difference of means, so that one symmetric
-//! eigenproblem of size r is left ([`top_constrained`]). W is given without the factor 1/√λ, so that
+//! eigenproblem of size r is left ([`crate::linalg::top_constrained`]). W is given without the factor 1/√λ, so that
 //! components keep the scale of the features.
 //!
 //! **Features.** Linear kernel: the columns where d ≤ n, coordinates on the principal axes where d > n
