@@ -234,6 +234,10 @@ impl Kernel {
         if matches!(self, Kernel::Linear) || k.nrows() < 2 {
             return Ok(());
         }
+        // Entries of a bandwidth whose square vanishes are no kernel, whatever they look like.
+        if self.bandwidth().is_some_and(|sigma| !sigma.powi(-2).is_finite()) {
+            return Err(KernelError::Vanished { mean: 0.0 });
+        }
         let mean =
             if self.is_shift_invariant() { mean_off_diagonal(k) } else { mean_off_diagonal(normalised(k).view()) };
         if mean > INFORMATIVE.end {
@@ -242,7 +246,6 @@ impl Kernel {
                 _ => KernelError::Saturated { mean },
             });
         }
-        // What is no number comes of a bandwidth whose square vanished.
         if mean.is_nan() || (mean < INFORMATIVE.start && self.is_shift_invariant()) {
             return Err(KernelError::Vanished { mean });
         }
@@ -364,6 +367,9 @@ mod tests {
     #[test]
     fn a_bandwidth_far_from_the_distances_is_named() {
         let rows = KernelRows::new(noise(50, 200, 3));
+        let nothing = Kernel::Rbf { bandwidth: 1e-300 };
+        let entries = nothing.matrix(&rows, &rows);
+        assert!(matches!(nothing.check_informative(entries.view()), Err(KernelError::Vanished { .. })));
         let narrow = Kernel::Rbf { bandwidth: 0.5 };
         let wide = Kernel::Rbf { bandwidth: 1e4 };
         assert!(matches!(
