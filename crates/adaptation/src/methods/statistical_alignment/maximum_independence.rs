@@ -40,9 +40,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::context::{Ctx, FitError};
 use crate::data::{Dataset, Labels, Problem, Task, TaskKind};
+use crate::features::ComponentFeatures;
 use crate::linalg::kernels::Kernel;
-use crate::linalg::nystrom::{Nystrom, NystromError, landmarks_of};
-use crate::linalg::{Matrix, PrincipalAxes, column_means, matmul, matmul_nt, matmul_tn, sqrt_spd, top_symmetric_eigen};
+use crate::linalg::nystrom::landmarks_of;
+use crate::linalg::{Matrix, column_means, matmul, matmul_nt, matmul_tn, sqrt_spd, top_symmetric_eigen};
 use crate::methods::{Adaptation, Adapter, Card, DomainMaps, Family, Map, Needs, Toy};
 use crate::params::{Bandwidth, Checked, KernelName};
 
@@ -123,18 +124,18 @@ impl Adapter for MaximumIndependence {
             .map_err(|e| FitError::Degenerate(e.to_string()))?;
         let pooled = Matrix::stack(&domains);
         let features = match kernel {
-            Kernel::Linear => Features::linear(&pooled)?,
+            Kernel::Linear => ComponentFeatures::linear(&pooled)?,
             Kernel::Rbf { .. } | Kernel::Laplacian { .. } | Kernel::Polynomial { .. } | Kernel::Cosine => {
                 let (target, sources) = (domains[domains.len() - 1], &domains[..domains.len() - 1]);
                 let mut rng = ctx.rng("maximum_independence landmarks");
-                Features::of_kernel(kernel, landmarks_of(sources, target, params.max_landmarks, &mut rng))?
+                ComponentFeatures::of_kernel(kernel, landmarks_of(sources, target, params.max_landmarks, &mut rng))?
             }
         };
         let f = features.apply(&pooled);
         ctx.phase("components")?;
         let components = Components::fit(f, &rows, &labels_of(problem), params)?;
 
-        let map = features.followed_by(&components);
+        let map = features.followed_by(&components.mean, components.matrix.view());
         let mut maps = rows.augment.into_iter().map(|augment| match augment {
             Map::Identity => map.clone(),
             augment => Map::Chain(vec![augment, map.clone()]),
@@ -221,62 +222,6 @@ fn labels_of(problem: &Problem) -> Array2<f64> {
             let centred = &values - values.mean().unwrap_or(0.0);
             let deviation = (centred.dot(&centred) / n as f64).sqrt();
             (if deviation > 0.0 { centred / deviation } else { centred }).insert_axis(Axis(1))
-        }
-    }
-}
-
-/// The features of the kernel.
-enum Features {
-    /// The columns themselves.
-    Columns,
-    /// Coordinates on the principal axes, for more columns than rows.
-    Axes(PrincipalAxes),
-    Kernel(Nystrom),
-}
-
-impl Features {
-    fn linear(pooled: &Matrix) -> Result<Self, FitError> {
-        if pooled.n_columns() <= pooled.n_rows() {
-            return Ok(Features::Columns);
-        }
-        let axes = PrincipalAxes::of(pooled.dense().view()).map_err(|e| FitError::Numerical(e.to_string()))?;
-        Ok(Features::Axes(axes))
-    }
-
-    fn of_kernel(kernel: Kernel, landmarks: Array2<f64>) -> Result<Self, FitError> {
-        Nystrom::new(kernel, landmarks).map(Features::Kernel).map_err(|e| match e {
-            NystromError::Kernel(e) => FitError::Degenerate(e.to_string()),
-            NystromError::Decompose(e) => FitError::Numerical(e.to_string()),
-        })
-    }
-
-    /// Φ (n, r)
-    fn apply(&self, x: &Matrix) -> Array2<f64> {
-        match self {
-            Features::Columns => x.dense().into_owned(),
-            Features::Axes(axes) => x.dot(axes.axes.view()),
-            Features::Kernel(nystrom) => nystrom.features(x),
-        }
-    }
-
-    /// The map from rows to components.
-    fn followed_by(self, components: &Components) -> Map {
-        let w = &components.matrix;
-        match self {
-            Features::Columns => {
-                Map::Affine { shift: components.mean.clone(), matrix: w.clone(), offset: Array1::zeros(w.ncols()) }
-            }
-            Features::Axes(axes) => Map::Affine {
-                shift: axes.mean,
-                matrix: matmul(axes.axes.view(), w.view()),
-                offset: Array1::zeros(w.ncols()),
-            },
-            Features::Kernel(nystrom) => Map::Kernel {
-                kernel: nystrom.kernel(),
-                landmarks: nystrom.landmarks().clone(),
-                matrix: matmul(nystrom.projection().view(), w.view()),
-                offset: -components.mean.dot(w),
-            },
         }
     }
 }
@@ -419,13 +364,15 @@ mod tests {
         let problem = problem(12, 40);
         let rows = Rows::of(&problem, true);
         let pooled = Matrix::stack(&rows.domains.iter().collect::<Vec<_>>());
-        let gram = |features: Features| {
+        let gram = |features: ComponentFeatures| {
             let params = Params { n_components: Some(5), ..Params::default() };
             let components = Components::fit(features.apply(&pooled), &rows, &labels_of(&problem), &params).unwrap();
-            let z = features.followed_by(&components).apply(&pooled).dense().into_owned();
+            let map = features.followed_by(&components.mean, components.matrix.view());
+            let z = map.apply(&pooled).dense().into_owned();
             z.dot(&z.t())
         };
-        let (by_axes, by_columns) = (gram(Features::linear(&pooled).unwrap()), gram(Features::Columns));
+        let (by_axes, by_columns) =
+            (gram(ComponentFeatures::linear(&pooled).unwrap()), gram(ComponentFeatures::Columns));
         let scale = by_columns.diag().sum();
         assert!((by_axes - by_columns).iter().all(|v| v.abs() < 1e-9 * scale));
     }
