@@ -39,9 +39,10 @@ struct EncodedColumn {
 }
 
 /// How a matrix is held. Learnt from training rows, so that later rows are held the same way however few they are.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 enum Layout {
+    #[default]
     Dense,
     Sparse,
 }
@@ -51,6 +52,8 @@ enum Layout {
 pub(super) struct Encoder {
     columns: Vec<EncodedColumn>,
     unseen_category: UnseenCategory,
+    /// Absent in files written before there was a choice.
+    #[serde(default)]
     layout: Layout,
 }
 

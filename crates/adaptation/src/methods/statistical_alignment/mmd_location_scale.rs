@@ -81,7 +81,8 @@ impl Adapter for MmdLocationScale {
         family: Family::StatisticalAlignment,
         summary: "Scales and moves every column of each source until a kernel cannot tell its mean from the target's.",
         when_to_use: "Columns differ by unit, sensor or calibration, with outliers that spoil means and deviations.",
-        when_not: "Columns are correlated differently, or the shares of the classes differ.",
+        when_not: "Columns are correlated differently, the shares of the classes differ, or there are hundreds of columns: \
+                   then the default number of frequencies is too small, and the map fits the draw of them.",
         tasks: &[TaskKind::Classification, TaskKind::Regression],
         needs: Needs::Nothing,
         cost: "O(n d D) an iteration with D frequencies; memory linear in n",
