@@ -9,7 +9,7 @@ use ndarray::Array1;
 
 use super::contract::{BoundLearner, Prediction, Predictor, Targets, Training};
 use crate::context::{Ctx, FitError};
-use crate::data::{Labels, Problem};
+use crate::data::{Problem, TaskKind};
 use crate::features::DomainMaps;
 use crate::linalg::Matrix;
 
@@ -35,22 +35,15 @@ impl<'a> PseudoLabels<'a> {
     /// # Errors
     /// Where the task is not classification.
     pub fn new(problem: &'a Problem, learner: &'a BoundLearner<'a>) -> Result<Self, FitError> {
-        let mut source = Vec::new();
-        for domain in &problem.sources {
-            let Labels::Classes(codes) = &domain.labels else {
-                return Err(FitError::Degenerate("pseudo-labels are classes; the task is regression".into()));
-            };
-            source.extend(codes.iter().flatten().copied());
+        if problem.task.kind() != TaskKind::Classification {
+            return Err(FitError::Degenerate("pseudo-labels are classes; the task is regression".into()));
         }
+        let source = problem.source_codes();
         if source.is_empty() {
             return Err(FitError::LabelMissing("no source row is labelled".into()));
         }
         let weighted = problem.sources.iter().any(|s| s.weights.is_some());
-        let weights = problem.sources.iter().flat_map(|s| match &s.weights {
-            Some(w) => w.to_vec(),
-            None => vec![1.0; s.n_rows()],
-        });
-        Ok(Self { problem, learner, weights: weighted.then(|| weights.collect()), source })
+        Ok(Self { problem, learner, weights: weighted.then(|| problem.source_weights()), source })
     }
 
     /// The classes of all source rows, `(n_source,)`.

@@ -12,7 +12,7 @@ use serde_json::Value;
 use crate::context::{Ctx, FitError};
 use crate::data::{Dataset, Labels, Problem, Task, TaskKind};
 use crate::features::{DomainMaps, Map};
-use crate::learners::{BoundLearner, ErasedLearner, LearnerCard, Predictor, Targets, Training};
+use crate::learners::{BoundLearner, ErasedLearner, LearnerCard, Predictor, Settled, Targets, Training};
 use crate::linalg::Matrix;
 use crate::params::{Checked, ParamErrors, Params, schema_of};
 use crate::parts::{LoadError, Parts};
@@ -187,6 +187,12 @@ pub struct FittedMethod {
     /// Normalised weights of the pooled source rows, where the method weighs them.
     pub weights: Option<Array1<f64>>,
     pub diagnostics: BTreeMap<String, f64>,
+}
+
+impl From<Settled> for FittedMethod {
+    fn from(Settled { maps, predictor, diagnostics }: Settled) -> Self {
+        Self { maps, predictor, weights: None, diagnostics }
+    }
 }
 
 /// A method as the list holds it.

@@ -59,7 +59,7 @@ pub struct Params {
     /// Whether projected rows are scaled to unit length.
     pub normalize_rows: bool,
     /// Rows from which kernel features are built; with no more rows than this they are exact.
-    #[schemars(range(min = 10, max = 5000))]
+    #[schemars(range(min = 10, max = 2500))]
     pub max_landmarks: usize,
 }
 
@@ -125,12 +125,7 @@ impl MetaEstimator for JointDistributionAdaptation {
             let map = if params.normalize_rows { Map::Chain(vec![map, Map::UnitRows]) } else { map };
             Ok(DomainMaps::shared(problem.sources.len(), map))
         })?;
-        Ok(FittedMethod {
-            maps: settled.maps,
-            predictor: settled.predictor,
-            weights: None,
-            diagnostics: settled.diagnostics,
-        })
+        Ok(settled.into())
     }
 
     fn memory_bytes(problem: &Problem, params: &Checked<Params>) -> u64 {

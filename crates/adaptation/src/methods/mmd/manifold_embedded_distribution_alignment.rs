@@ -85,7 +85,7 @@ pub struct Params {
     #[schemars(range(min = 1, max = 100))]
     pub n_iterations: usize,
     /// Rows from which kernel features are built; with no more rows than this they are exact.
-    #[schemars(range(min = 10, max = 5000))]
+    #[schemars(range(min = 10, max = 2500))]
     pub max_landmarks: usize,
 }
 
@@ -381,7 +381,7 @@ mod tests {
     #[test]
     fn few_landmarks_come_near_what_all_rows_give() {
         let problem = problem(200);
-        let exact = scores(&problem, json!({"max_landmarks": 5000})).1;
+        let exact = scores(&problem, json!({"max_landmarks": 2500})).1;
         let few = scores(&problem, json!({"max_landmarks": 120})).1;
         let error = (&exact - &few).iter().map(|v| v * v).sum::<f64>() / exact.iter().map(|v| v * v).sum::<f64>();
         assert!(error < 1e-2, "{error:e}");

@@ -72,7 +72,7 @@ pub struct Params {
     /// to a domain.
     pub augment_features: bool,
     /// Rows from which kernel features are built; with no more rows than this they are exact.
-    #[schemars(range(min = 10, max = 5000))]
+    #[schemars(range(min = 10, max = 2500))]
     pub max_landmarks: usize,
 }
 
