@@ -213,6 +213,14 @@ impl Targets<'_> {
 }
 
 impl Prediction {
+    /// The class of each row, `(n,)`; none for regression.
+    pub fn codes(&self) -> &[usize] {
+        match self {
+            Prediction::Classes { codes, .. } => codes,
+            Prediction::Values(_) => &[],
+        }
+    }
+
     pub fn len(&self) -> usize {
         match self {
             Prediction::Classes { codes, .. } => codes.len(),

@@ -7,7 +7,7 @@
 //!
 //! Cost: O(n·d) to fit, O(d·C) for every predicted row.
 
-use ndarray::{Array1, Array2, Axis};
+use ndarray::{Array1, Array2, ArrayView2, Axis};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -31,6 +31,8 @@ pub struct NearestCentroidParams {}
 pub struct Centroids {
     /// `(p, d)`
     means: Array2<f64>,
+    /// What the distance from each mean is lessened by, `(p,)`; zeros unless a method says otherwise.
+    allowances: Array1<f64>,
     /// The class of each mean, ascending, `(p,)`.
     present: Vec<usize>,
     n_classes: usize,
@@ -40,7 +42,24 @@ impl Centroids {
     /// The means `(p, d)` of the classes `present`, of `n_classes`.
     pub fn new(means: Array2<f64>, present: Vec<usize>, n_classes: usize) -> Self {
         assert_eq!(means.nrows(), present.len(), "one mean for each present class");
-        Self { means, present, n_classes }
+        Self { allowances: Array1::zeros(present.len()), means, present, n_classes }
+    }
+
+    /// The same means, their distances lessened by `allowances (p,)`: `exp(−(‖x − μ_c‖ − a_c))` stands in place of
+    /// the exponential.
+    pub fn with_allowances(self, allowances: Array1<f64>) -> Self {
+        assert_eq!(allowances.len(), self.present.len(), "one allowance for each present class");
+        Self { allowances, ..self }
+    }
+
+    /// `(p, d)`
+    pub fn means(&self) -> &Array2<f64> {
+        &self.means
+    }
+
+    /// The class of each mean, ascending, `(p,)`.
+    pub fn present(&self) -> &[usize] {
+        &self.present
     }
 
     /// Reads what [`Predictor::save`] wrote.
@@ -53,11 +72,16 @@ impl Centroids {
             return Err(LoadError(format!("classes are not ascending numbers below {n_classes}")));
         }
         let means = parts.matrix("means", Some(present.len()), None)?;
-        Ok(Self { means, present, n_classes })
+        // Written only where there are some.
+        let allowances = match parts.arrays.contains_key("allowances") {
+            true => parts.vector("allowances", present.len())?,
+            false => Array1::zeros(present.len()),
+        };
+        Ok(Self { means, allowances, present, n_classes })
     }
 
     /// ‖x_i − μ_p‖, `(n, p)`.
-    fn distances(&self, x: &Matrix) -> Array2<f64> {
+    pub fn distances(&self, x: &Matrix) -> Array2<f64> {
         let dense = x.dense();
         let mut out = Array2::zeros((x.n_rows(), self.present.len()));
         for (row, mut out) in dense.axis_iter(Axis(0)).zip(out.axis_iter_mut(Axis(0))) {
@@ -68,19 +92,31 @@ impl Centroids {
         }
         out
     }
+
+    /// p(c | x), `(n, C)`.
+    pub fn probabilities(&self, x: &Matrix) -> Array2<f64> {
+        self.normalised(self.log_odds(x).view())
+    }
+
+    fn log_odds(&self, x: &Matrix) -> Array2<f64> {
+        &self.allowances - &self.distances(x)
+    }
+
+    fn normalised(&self, log_odds: ArrayView2<f64>) -> Array2<f64> {
+        let mut scores = Array2::zeros((log_odds.nrows(), self.n_classes));
+        for (row, mut scores) in log_odds.axis_iter(Axis(0)).zip(scores.axis_iter_mut(Axis(0))) {
+            let log_sum = log_sum_exp(row);
+            row.iter().zip(&self.present).for_each(|(v, &c)| scores[c] = (v - log_sum).exp());
+        }
+        scores
+    }
 }
 
 impl Predictor for Centroids {
     fn predict(&self, x: &Matrix) -> Prediction {
-        let log_odds = -self.distances(x);
-        let mut scores = Array2::zeros((x.n_rows(), self.n_classes));
-        let mut codes = Vec::with_capacity(x.n_rows());
-        for (row, mut scores) in log_odds.axis_iter(Axis(0)).zip(scores.axis_iter_mut(Axis(0))) {
-            codes.push(self.present[first_largest(row)]);
-            let log_sum = log_sum_exp(row);
-            row.iter().zip(&self.present).for_each(|(v, &c)| scores[c] = (v - log_sum).exp());
-        }
-        Prediction::Classes { codes, scores, kind: Scores::Probability }
+        let log_odds = self.log_odds(x);
+        let codes = log_odds.axis_iter(Axis(0)).map(|row| self.present[first_largest(row)]).collect();
+        Prediction::Classes { codes, scores: self.normalised(log_odds.view()), kind: Scores::Probability }
     }
 
     fn n_features(&self) -> usize {
@@ -90,6 +126,9 @@ impl Predictor for Centroids {
     fn save(&self) -> Parts {
         let mut parts = Parts::default();
         parts.put("present", &self.present).put("n_classes", self.n_classes).put_array("means", &self.means);
+        if self.allowances.iter().any(|a| *a != 0.0) {
+            parts.put_array("allowances", &self.allowances);
+        }
         parts
     }
 }
@@ -149,6 +188,9 @@ mod tests {
         assert_eq!(codes, [0, 2]);
         let p = (-1.0_f64).exp() / ((-1.0_f64).exp() + (-(18.0_f64.sqrt())).exp());
         assert!((scores[[0, 0]] - p).abs() < 1e-15 && scores[[0, 1]] == 0.0);
+        let lenient = model.clone().with_allowances(array![0.0, 4.5]);
+        assert_eq!(lenient.predict(&array![[0.0, 1.0]].into()).codes(), [2]);
+        assert_eq!(Centroids::load(&lenient.save()), Ok(lenient));
         assert_eq!(Centroids::load(&model.save()), Ok(model));
     }
 }

@@ -90,27 +90,33 @@ impl<'a> PseudoLabels<'a> {
             let changed = codes.map_or(next.len(), |old| old.iter().zip(&next).filter(|(a, b)| a != b).count());
             ctx.metric("changed", changed as f64);
             if changed == 0 || round >= rounds {
-                self.refuse_one_class(&next)?;
+                refuse_one_class(&next, self.problem, "raise regularization, or take a method without pseudo-labels")?;
                 let diagnostics = [("rounds".into(), round as f64), ("changed".into(), changed as f64)].into();
                 return Ok(Settled { maps, predictor, diagnostics });
             }
             codes = Some(next);
         }
     }
+}
 
-    /// One class for all of a target with more rows than there are classes means that the rounds collapsed;
-    /// fewer rows may well be of one class.
-    fn refuse_one_class(&self, codes: &[usize]) -> Result<(), FitError> {
-        let several = self.source.iter().any(|c| *c != self.source[0]);
-        let one = codes.iter().all(|c| *c == codes[0]);
-        if several && one && codes.len() > self.problem.task.n_classes() {
-            return Err(FitError::Degenerate(format!(
-                "all {} target rows are taken for class {:?}: the pseudo-labels have collapsed; \
-                 raise regularization, or take a method without pseudo-labels",
-                codes.len(),
-                self.problem.task.classes()[codes[0]]
-            )));
-        }
-        Ok(())
+/// From this many target rows for every class on, one class for all of them is a failure; fewer may well be of one.
+const ROWS_FOR_A_CLASS: usize = 5;
+
+/// Refuses labels `codes (n_target,)` that have collapsed into one class where the sources hold several; `advice` says
+/// what might help.
+///
+/// # Errors
+/// Where all of enough target rows are of one class.
+pub fn refuse_one_class(codes: &[usize], problem: &Problem, advice: &str) -> Result<(), FitError> {
+    let source = problem.source_codes();
+    let n_present = (0..problem.task.n_classes()).filter(|c| source.contains(c)).count();
+    let Some(&first) = codes.first() else { return Ok(()) };
+    if n_present > 1 && codes.len() >= ROWS_FOR_A_CLASS * n_present && codes.iter().all(|c| *c == first) {
+        return Err(FitError::Degenerate(format!(
+            "all {} target rows are taken for class {:?} of {n_present}: the pseudo-labels have collapsed; {advice}",
+            codes.len(),
+            problem.task.classes()[first]
+        )));
     }
+    Ok(())
 }

@@ -1,8 +1,10 @@
 //! Dense and sparse matrices, products, decompositions, kernels and optimisers.
 //! The only room that names `faer`; everything else speaks `ndarray`.
 
+mod assignment;
 mod banded;
 mod constrained;
+mod covariance;
 mod decompose;
 mod dense;
 mod exp;
@@ -20,8 +22,10 @@ mod principal;
 mod shrinkage;
 mod whitened;
 
+pub use assignment::{Assignment, assign_rows};
 pub use banded::{Band, BandedLeastSquares, Solution};
 pub use constrained::{Constrained, top_constrained};
+pub use covariance::recolouring;
 pub use decompose::{
     DecomposeError, MAX_WHOLE, Svd, Triangle, cholesky, inverse_sqrt_spd, solve_spd, solve_triangular, sqrt_spd,
     symmetric_eigen, thin_svd, top_symmetric_eigen,

@@ -38,7 +38,7 @@ use serde::{Deserialize, Serialize};
 use crate::context::{Ctx, FitError};
 use crate::data::{Dataset, Problem, TaskKind};
 use crate::distances::conditional::{RowClasses, class_contrasts, frobenius_of_outer, marginal_contrast};
-use crate::learners::LinearPredictor;
+use crate::learners::{LinearPredictor, refuse_one_class};
 use crate::linalg::graph::{Graph, Join};
 use crate::linalg::kernels::Kernel;
 use crate::linalg::neighbors::Searchable;
@@ -54,8 +54,6 @@ use crate::parts::{LoadError, Parts};
 const DEFAULT_SHARE: f64 = 0.95;
 /// ... and are no more than the paper's dimension.
 const DEFAULT_MOST: usize = 20;
-/// From this many target rows for every class on, one class for all of them is a failure.
-const ROWS_FOR_A_CLASS: usize = 5;
 
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
@@ -156,6 +154,7 @@ impl Estimator for ManifoldEmbeddedDistributionAlignment {
         ctx.phase("rounds")?;
         let first = nearest_labels(&sources, &rounds.codes, &target);
         let fitted = rounds.run(first, params, ctx)?;
+        refuse_one_class(&fitted.labels, problem, "lower alignment, or scale the features")?;
 
         let map = Map::Kernel {
             kernel,
@@ -239,7 +238,9 @@ struct Rounds {
 struct LastRound {
     /// On whitened features, `(r, C)`.
     weights: Array2<f64>,
-    /// How many target rows changed their class.
+    /// The target's classes.
+    labels: Vec<usize>,
+    /// How many target rows changed theirs.
     changed: usize,
 }
 
@@ -266,7 +267,7 @@ impl Rounds {
 
     fn run(&self, mut labels: Vec<usize>, params: &Params, ctx: &mut Ctx) -> Result<LastRound, FitError> {
         let present = self.present();
-        let mut last = LastRound { weights: self.wanted.clone(), changed: labels.len() };
+        let mut last = LastRound { weights: self.wanted.clone(), changed: labels.len(), labels: Vec::new() };
         for round in 0..params.n_iterations {
             last.weights = self.solve(&labels, params)?;
             let scores = matmul(self.whitened.slice(s![self.codes.len().., ..]), last.weights.view());
@@ -277,14 +278,7 @@ impl Rounds {
                 break;
             }
         }
-        let n_present = present.iter().filter(|p| **p).count();
-        let alike = labels.iter().all(|c| *c == labels[0]);
-        if alike && n_present > 1 && labels.len() >= ROWS_FOR_A_CLASS * n_present {
-            return Err(FitError::Degenerate(format!(
-                "all {} target rows were taken for one class of {n_present}; lower alignment, or scale the features",
-                labels.len()
-            )));
-        }
+        last.labels = labels;
         Ok(last)
     }
 

@@ -15,13 +15,13 @@
 //! only. **When.** Features are correlated differently in the two domains. **When not.** The shares of
 //! the classes differ, or there are so few rows that covariances are noise: raise λ.
 
-use ndarray::{Array1, Array2};
+use ndarray::Array1;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::context::{Ctx, FitError};
 use crate::data::{Dataset, Problem, TaskKind};
-use crate::linalg::{Matrix, PrincipalAxes, matmul, matmul_nt, matmul_tn};
+use crate::linalg::{Matrix, PrincipalAxes, recolouring};
 use crate::methods::{Adaptation, Adapter, Card, DomainMaps, Family, Map, Needs, Toy};
 use crate::params::Checked;
 
@@ -65,12 +65,11 @@ impl Adapter for Coral {
         let axes = |x: &Matrix| PrincipalAxes::of(x.dense().view()).map_err(|e| FitError::Numerical(e.to_string()));
         ctx.check()?;
         let target = axes(&problem.target.x)?;
-        let coloured = Power::of(&target, params.regularization, 0.5);
         let mut sources = Vec::with_capacity(problem.sources.len());
         for source in &problem.sources {
             ctx.check()?;
             let source = axes(&source.x)?;
-            let matrix = Power::of(&source, params.regularization, -0.5).times(&coloured);
+            let matrix = recolouring(&source, &target, params.regularization);
             let zeros = || Array1::zeros(problem.n_features());
             let (shift, offset) = if params.center { (source.mean, target.mean.clone()) } else { (zeros(), zeros()) };
             sources.push(Map::Affine { shift, matrix, offset });
@@ -85,41 +84,9 @@ impl Adapter for Coral {
     }
 }
 
-/// A power of a regularised covariance, `a I + V diag(b) Vᵀ`.
-struct Power<'a> {
-    a: f64,
-    b: Array1<f64>,
-    axes: &'a Array2<f64>,
-}
-
-impl<'a> Power<'a> {
-    /// `(C + λI)^exponent`
-    fn of(covariance: &'a PrincipalAxes, lambda: f64, exponent: f64) -> Self {
-        // With an axis for every feature nothing is left for the identity, and no digits are lost.
-        let full = covariance.rank() == covariance.mean.len();
-        let a = if full { 0.0 } else { lambda.powf(exponent) };
-        Self { a, b: covariance.variances.mapv(|s| (s + lambda).powf(exponent) - a), axes: &covariance.axes }
-    }
-
-    /// The product of two powers, `(d, d)`.
-    fn times(&self, other: &Power) -> Array2<f64> {
-        let d = self.axes.nrows();
-        let (left, right) = (self.axes * &self.b, other.axes * &other.b);
-        // V_s b_s (V_sᵀ V_t) b_t V_tᵀ + a_s V_t b_t V_tᵀ: both end in V_tᵀ.
-        let between = matmul_tn(self.axes.view(), right.view());
-        let head = matmul(left.view(), between.view()) + &right * self.a;
-        let mut out = matmul_nt(head.view(), other.axes.view());
-        if other.a != 0.0 {
-            out += &(matmul_nt(left.view(), self.axes.view()) * other.a);
-            out += &(Array2::eye(d) * (self.a * other.a));
-        }
-        out
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use ndarray::Axis;
+    use ndarray::{Array2, Axis};
     use rand::{RngExt, SeedableRng};
     use rand_chacha::ChaCha8Rng;
     use serde_json::json;

@@ -1,0 +1,4 @@
+//! Methods that follow the classes' own structure in the target: centres, clusters and pseudo-labels.
+
+pub mod easy_transfer_learning;
+pub mod selective_pseudo_labeling;
