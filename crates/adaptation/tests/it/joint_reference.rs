@@ -16,7 +16,7 @@ fn matrix(value: &Value) -> Array2<f64> {
 
 /// Every round's pseudo-labels agree, and so do products of rows after the last: those know no signs.
 fn check(method: &str, name: &str, mut params: Value) {
-    let reference: Value = serde_json::from_str(include_str!("reference/joint.json")).expect("JSON");
+    let reference: Value = serde_json::from_str(include_str!("../reference/joint.json")).expect("JSON");
     let (xs, xt) = (matrix(&reference["x_source"]), matrix(&reference["x_target"]));
     let ys: Vec<usize> = serde_json::from_value(reference["y_source"].clone()).expect("codes");
     let hidden = Labels::Classes(vec![None; xt.nrows()]);

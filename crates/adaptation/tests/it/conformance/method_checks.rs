@@ -1,4 +1,4 @@
-//! The checks of methods. Each answers what is wrong, and is shown in [`crate::broken`] to notice it.
+//! The checks of methods. Each answers what is wrong, and is shown in [`super::broken`] to notice it.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::Ordering;
@@ -11,9 +11,9 @@ use adaptation::methods::{Method, Needs, Toy};
 use ndarray::{Array2, Axis, concatenate, s};
 use serde_json::{Value, json};
 
-use crate::least_squares;
-use crate::schema_checks::bounds_refuse_just_outside;
-use crate::support::{
+use super::least_squares;
+use super::schema_checks::bounds_refuse_just_outside;
+use super::support::{
     Outcome, StopsAt, fit, fit_in, fitted_numbers, near, numbers, own_shift, predict, problem, score, usual,
 };
 

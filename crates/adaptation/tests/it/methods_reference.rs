@@ -19,7 +19,7 @@ use rand_chacha::ChaCha8Rng;
 use serde_json::{Value, json};
 
 fn reference() -> Value {
-    serde_json::from_str(include_str!("reference/methods.json")).expect("the committed file is JSON")
+    serde_json::from_str(include_str!("../reference/methods.json")).expect("the committed file is JSON")
 }
 
 fn matrix(value: &Value) -> Array2<f64> {

@@ -13,7 +13,7 @@ use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use serde_json::Value;
 
-use crate::least_squares;
+use super::least_squares;
 
 pub(crate) type Outcome = Result<(), String>;
 

@@ -12,8 +12,8 @@ use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use serde_json::{Value, json};
 
-use crate::schema_checks::bounds_refuse_just_outside;
-use crate::support::{Outcome, near, numbers};
+use super::schema_checks::bounds_refuse_just_outside;
+use super::support::{Outcome, near, numbers};
 
 type Check = fn(&dyn ErasedLearner) -> Outcome;
 

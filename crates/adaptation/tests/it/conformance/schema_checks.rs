@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::support::Outcome;
+use super::support::Outcome;
 
 /// `accepts` is the check that the schema is said to stand for.
 pub(crate) fn bounds_refuse_just_outside(schema: &Value, accepts: impl Fn(&Value) -> bool) -> Outcome {

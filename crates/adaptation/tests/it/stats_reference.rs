@@ -15,7 +15,7 @@ use ndarray::{Array2, Axis, concatenate, s};
 use serde_json::{Value, json};
 
 fn reference() -> Value {
-    serde_json::from_str(include_str!("reference/stats.json")).expect("the committed file is JSON")
+    serde_json::from_str(include_str!("../reference/stats.json")).expect("the committed file is JSON")
 }
 
 fn matrix(value: &Value) -> Array2<f64> {

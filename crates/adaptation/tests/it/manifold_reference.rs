@@ -12,7 +12,7 @@ use ndarray::{Array2, Axis};
 use serde_json::{Value, json};
 
 fn reference() -> Value {
-    serde_json::from_str(include_str!("reference/manifold.json")).expect("the committed file is JSON")
+    serde_json::from_str(include_str!("../reference/manifold.json")).expect("the committed file is JSON")
 }
 
 fn matrix(value: &Value) -> Array2<f64> {

@@ -1,0 +1,9 @@
+//! Integration tests in one binary, since linking each by itself takes long: what every method and learner has to
+//! hold, and methods against the numbers of independent implementations in `tests/reference`.
+
+mod clusters_reference;
+mod conformance;
+mod joint_reference;
+mod manifold_reference;
+mod methods_reference;
+mod stats_reference;
