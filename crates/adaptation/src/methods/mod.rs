@@ -26,6 +26,7 @@ pub static METHODS: &[&dyn Method] = &[
     &AdapterMethod::<statistical_alignment::maximum_independence::MaximumIndependence>::new(),
     &AdapterMethod::<statistical_alignment::subspace_alignment::SubspaceAlignment>::new(),
     &AdapterMethod::<statistical_alignment::geodesic_flow_kernel::GeodesicFlowKernel>::new(),
+    &AdapterMethod::<statistical_alignment::transfer_joint_matching::TransferJointMatching>::new(),
     &AdapterMethod::<mmd::transfer_component_analysis::TransferComponentAnalysis>::new(),
     &MetaMethod::<mmd::joint_distribution_adaptation::JointDistributionAdaptation>::new(),
     &MetaMethod::<mmd::balanced_distribution_adaptation::BalancedDistributionAdaptation>::new(),
