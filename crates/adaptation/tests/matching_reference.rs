@@ -1,9 +1,9 @@
-//! Transfer joint matching against numbers from an independent implementation: n × n matrices and generic
-//! eigensolvers of NumPy and SciPy, in `reference/matching.py`.
+//! Transfer joint matching and joint geometrical and statistical alignment against numbers from an independent
+//! implementation: n × n matrices and generic eigensolvers of NumPy and SciPy, in `reference/matching.py`.
 
 use adaptation::context::{Ctx, Silent};
 use adaptation::data::{Dataset, Labels, Problem, Task};
-use adaptation::learners::{self, BoundLearner};
+use adaptation::learners::{self, BoundLearner, Prediction};
 use adaptation::linalg::Matrix;
 use adaptation::methods::{self, FittedMethod};
 use ndarray::{Array2, Axis, concatenate};
@@ -70,5 +70,36 @@ fn transfer_joint_matching() {
         compare_products(name, &fitted, &problem, &reference[name]);
         let (got, want) = (fitted.diagnostics["effective_source_rows"], &reference[name]["effective_source_rows"]);
         assert!((got - want.as_f64().expect("a number")).abs() < 1e-5, "{name}: {got} and {want}");
+    }
+}
+
+#[test]
+fn joint_geometrical_and_statistical_alignment() {
+    let reference = reference();
+    let problem = problem(&reference);
+    for (name, params) in [
+        ("jgsa_k3_t4", json!({"n_components": 3})),
+        (
+            "jgsa_k2_alpha0.3_mu2_beta0.5_t3",
+            json!({"n_components": 2, "map_similarity": 0.3, "target_variance": 2.0, "discrimination": 0.5}),
+        ),
+        ("jgsa_rbf_2.0_k3_t4", json!({"n_components": 3, "kernel": "rbf", "bandwidth": 2.0})),
+    ] {
+        let history: Vec<Vec<usize>> = serde_json::from_value(reference[name]["labels"].clone()).expect("codes");
+        let mut params = params;
+        params["normalize_rows"] = json!(true);
+        for (round, want) in history.iter().enumerate() {
+            params["n_iterations"] = json!(round + 1);
+            let fitted = fit("joint_geometrical_statistical_alignment", &problem, &params);
+            let Prediction::Classes { codes, .. } =
+                fitted.predictor.predict(&fitted.maps.target.apply(&problem.target.x))
+            else {
+                panic!("classes")
+            };
+            assert_eq!(&codes, want, "{name}, round {}", round + 1);
+            if round + 1 == history.len() {
+                compare_products(name, &fitted, &problem, &reference[name]);
+            }
+        }
     }
 }

@@ -49,11 +49,52 @@ def joint_matching(sigma, k, lam, rounds):
     return {"effective_source_rows": share, "gram_rows_0_40": (z @ z.T)[[0, 40]].tolist()}
 
 
+def nearest(zs, zt):
+    return ys[cdist(zt, zs).argmin(1)]
+
+
+def two_maps(sigma, k, alpha, mu, beta, rounds):
+    """max tr(W' diag(beta Sb, mu St) W) for W'(...)W = I, W = [A; B], over the features of all of the centred kernel."""
+    if sigma is None:
+        f = H @ x
+    else:
+        values, vectors = eigh(centred(sigma))
+        f = (vectors * np.sqrt(np.maximum(values, 0)))[:, values > 1e-10 * values[-1]]
+    f = f * np.sqrt(n / (f**2).sum())
+    fs, ft, r = f[:ns], f[ns:], f.shape[1]
+    zero, eye = np.zeros((r, r)), np.eye(r)
+    hs = lambda m: np.eye(m) - 1 / m
+    within = sum(fs[ys == c].T @ hs((ys == c).sum()) @ fs[ys == c] for c in range(C))
+    between = fs.T @ hs(ns) @ fs - within
+    numerator = np.block([[beta * between, zero], [zero, mu * ft.T @ hs(nt) @ ft]])
+    both = np.block([[fs, np.zeros((ns, r))], [np.zeros((nt, r)), ft]])
+    labels, history = nearest(xs, xt), []
+    for _ in range(rounds):
+        e = np.r_[np.full(ns, 1 / ns), np.full(nt, -1 / nt)]
+        m = np.outer(e, e)
+        for c in range(C):
+            s, t = ys == c, labels == c
+            if s.any() and t.any():
+                e = np.r_[s / s.sum(), -1.0 * t / t.sum()]
+                m += np.outer(e, e)
+        m /= np.linalg.norm(m)
+        denominator = both.T @ m @ both + np.block(
+            [[alpha * eye + beta * within, -alpha * eye], [-alpha * eye, (alpha + mu) * eye]])
+        _, w = eigh(numerator, denominator, subset_by_index=[2 * r - k, 2 * r - 1])
+        z = unit(both @ w)
+        labels = nearest(z[:ns], z[ns:])
+        history.append(labels.tolist())
+    return {"labels": history, "gram_rows_0_40": (z @ z.T)[[0, 40]].tolist()}
+
+
 out = {
     "made_by": f"numpy {np.__version__}, scipy {scipy.__version__}",
     "x_source": xs.tolist(), "y_source": ys.tolist(), "x_target": xt.tolist(),
     "tjm_k3_lambda0.5_t6": joint_matching(None, 3, 0.5, 6),
     "tjm_k3_lambda20_t1": joint_matching(None, 3, 20.0, 1),
     "tjm_rbf_2.0_k3_lambda0.5_t6": joint_matching(2.0, 3, 0.5, 6),
+    "jgsa_k3_t4": two_maps(None, 3, 1.0, 1.0, 0.1, 4),
+    "jgsa_k2_alpha0.3_mu2_beta0.5_t3": two_maps(None, 2, 0.3, 2.0, 0.5, 3),
+    "jgsa_rbf_2.0_k3_t4": two_maps(2.0, 3, 1.0, 1.0, 0.1, 4),
 }
 print(json.dumps(out))
