@@ -1,8 +1,10 @@
-//! Transfer joint matching and joint geometrical and statistical alignment against numbers from an independent
-//! implementation: n × n matrices and generic eigensolvers of NumPy and SciPy, in `reference/matching.py`.
+//! Transfer joint matching, joint geometrical and statistical alignment and feature selection by MMD against numbers from
+//! an independent implementation: n × n matrices, generic eigensolvers and optimisers of NumPy and SciPy, in
+//! `reference/matching.py`.
 
 use adaptation::context::{Ctx, Silent};
 use adaptation::data::{Dataset, Labels, Problem, Task};
+use adaptation::features::Map;
 use adaptation::learners::{self, BoundLearner, Prediction};
 use adaptation::linalg::Matrix;
 use adaptation::methods::{self, FittedMethod};
@@ -101,5 +103,22 @@ fn joint_geometrical_and_statistical_alignment() {
                 compare_products(name, &fitted, &problem, &reference[name]);
             }
         }
+    }
+}
+
+#[test]
+fn feature_selection_by_mmd() {
+    let reference = reference();
+    let problem = problem(&reference);
+    for (name, kernel) in [("fmmd_linear", json!("linear")), ("fmmd_rbf_5.0", json!("rbf"))] {
+        // So few rows would be told apart by chance too often for the width of the gap to decide.
+        let kept: Vec<usize> = serde_json::from_value(reference[name]["kept"].clone()).expect("columns");
+        let params = json!({"kernel": kernel, "bandwidth": 5.0, "n_columns": kept.len()});
+        let fitted = fit("feature_selection_mmd", &problem, &params);
+        let (got, want) = (fitted.diagnostics["weighted_mmd2"], &reference[name]["distance"]);
+        let difference = (got - want.as_f64().expect("a number")).abs();
+        println!("{name}: {difference:e}");
+        assert!(difference < 1e-7, "{name}: {got} and {want}");
+        assert_eq!(fitted.maps.target, Map::Select { columns: kept }, "{name}");
     }
 }

@@ -33,6 +33,7 @@ pub static METHODS: &[&dyn Method] = &[
     &EstimatorMethod::<mmd::manifold_embedded_distribution_alignment::ManifoldEmbeddedDistributionAlignment>::new(),
     &MetaMethod::<mmd::joint_probability_adaptation::JointProbabilityAdaptation>::new(),
     &MetaMethod::<mmd::joint_geometrical_statistical_alignment::JointGeometricalStatisticalAlignment>::new(),
+    &AdapterMethod::<mmd::feature_selection_mmd::FeatureSelectionMmd>::new(),
     &AdapterMethod::<reweighting::kernel_mean_matching::KernelMeanMatching>::new(),
     &MetaMethod::<parameters::fine_tuning::FineTuning>::new(),
 ];

@@ -8,6 +8,7 @@ import json
 import numpy as np
 import scipy
 from scipy.linalg import eigh
+from scipy.optimize import minimize
 from scipy.spatial.distance import cdist
 
 rng = np.random.default_rng(20261127)
@@ -87,6 +88,22 @@ def two_maps(sigma, k, alpha, mu, beta, rounds):
     return {"labels": history, "gram_rows_0_40": (z @ z.T)[[0, 40]].tolist()}
 
 
+def selection(sigma):
+    """Weights of columns under which the domains are farthest apart, by a general optimiser; columns below the gap."""
+    z = H @ x / (H @ x).std(0)
+    e = np.r_[np.full(ns, 1 / ns), np.full(nt, -1 / nt)]
+    squares = (z[:, None] - z[None]) ** 2
+    if sigma is None:
+        distance = lambda v: e @ (z * v) @ z.T @ e
+    else:
+        distance = lambda v: e @ np.exp(-np.sqrt(d) * squares @ v / (2 * sigma**2)) @ e
+    best = minimize(lambda v: -distance(v), np.full(d, d**-0.5), method="SLSQP", bounds=[(0, 1)] * d,
+                    constraints={"type": "ineq", "fun": lambda v: 1 - v @ v}, options={"ftol": 1e-15, "maxiter": 1000})
+    order = best.x.argsort()
+    kept = order[: np.diff(best.x[order]).argmax() + 1]
+    return {"distance": -best.fun, "weights": best.x.tolist(), "kept": sorted(kept.tolist())}
+
+
 out = {
     "made_by": f"numpy {np.__version__}, scipy {scipy.__version__}",
     "x_source": xs.tolist(), "y_source": ys.tolist(), "x_target": xt.tolist(),
@@ -96,5 +113,7 @@ out = {
     "jgsa_k3_t4": two_maps(None, 3, 1.0, 1.0, 0.1, 4),
     "jgsa_k2_alpha0.3_mu2_beta0.5_t3": two_maps(None, 2, 0.3, 2.0, 0.5, 3),
     "jgsa_rbf_2.0_k3_t4": two_maps(2.0, 3, 1.0, 1.0, 0.1, 4),
+    "fmmd_linear": selection(None),
+    "fmmd_rbf_5.0": selection(5.0),
 }
 print(json.dumps(out))

@@ -1,6 +1,7 @@
 //! Methods that look for a space in which the maximum mean discrepancy of the domains is small.
 
 pub mod balanced_distribution_adaptation;
+pub mod feature_selection_mmd;
 pub mod joint_distribution_adaptation;
 pub mod joint_geometrical_statistical_alignment;
 pub mod joint_probability_adaptation;
