@@ -101,7 +101,7 @@ const SURF_ROWS: &[Row] = &[
     row("TCA", "transfer_component_analysis", TCA, NEIGHBOR, "46.2"),
     row("JDA", "joint_distribution_adaptation", r#"{"kernel":"linear"}"#, NEIGHBOR, "46.8"),
     row("BDA", "balanced_distribution_adaptation", r#"{"kernel":"linear"}"#, NEIGHBOR, ""),
-    row("W-BDA", "balanced_distribution_adaptation", r#"{"kernel":"linear","class_weights":"priors"}"#, NEIGHBOR, ""),
+    row("W-BDA", "balanced_distribution_adaptation", r#"{"kernel":"linear","class_weights":"shares"}"#, NEIGHBOR, ""),
     row("JPDA", "joint_probability_adaptation", r#"{"kernel":"linear"}"#, NEIGHBOR, "48.0 (z-score only)"),
     row("JGSA", "joint_geometrical_statistical_alignment", "{}", NEIGHBOR, "50.0"),
     row("TJM", "transfer_joint_matching", "{}", NEIGHBOR, ""),

@@ -1,7 +1,7 @@
 //! Reproduces the field's tables through the library's engine and prints them as Markdown: accuracy of each task,
 //! the mean beside the published figure, CPU seconds and peak memory of each row.
 //!
-//! `cargo run --release --bin tables -- [--data FOLDER] [--threads 2] [TABLE…]`
+//! `cargo run --release --bin tables -- [--data FOLDER] [--threads 2] [--method ID]… [TABLE…]`
 //!
 //! A binary of its own, not a subcommand of the service: it needs data that does not ship, and nobody who runs the
 //! service needs it. The data is read through the service's own ingest, and skipped with a word where it is absent.
@@ -25,6 +25,9 @@ struct Arguments {
     /// Threads of the library; figures do not depend on it.
     #[arg(long, default_value_t = 2)]
     threads: usize,
+    /// Only rows of this method; may be given several times.
+    #[arg(long)]
+    method: Vec<String>,
     /// Names of tables; all where none is given.
     tables: Vec<String>,
 }
@@ -48,7 +51,7 @@ fn main() -> anyhow::Result<()> {
     );
     for table in catalogue::TABLES {
         if arguments.tables.is_empty() || arguments.tables.iter().any(|t| t == table.id) {
-            pool.install(|| run::print(table, &arguments.data))?;
+            pool.install(|| run::print(table, &arguments.data, &arguments.method))?;
         }
     }
     Ok(())

@@ -25,8 +25,8 @@ struct Task {
     unseen: Option<Rc<DomainTable>>,
 }
 
-/// Prints a table, or why it is skipped.
-pub fn print(table: &Table, folder: &Path) -> anyhow::Result<()> {
+/// Prints a table, or why it is skipped; of all methods where none is named.
+pub fn print(table: &Table, folder: &Path, methods: &[String]) -> anyhow::Result<()> {
     println!("\n## {}\n\n`{}`. {}\n", table.title, table.id, table.protocol_words);
     let folder = folder.join(table.folder);
     if !folder.is_dir() {
@@ -40,7 +40,7 @@ pub fn print(table: &Table, folder: &Path) -> anyhow::Result<()> {
     println!("| method | learner | settings | {} | mean | published | CPU s | MiB |", heads.join(" | "));
     println!("|---|---|---|{}", "---|".repeat(heads.len() + 4));
     let mut notes = Vec::new();
-    for row in table.rows {
+    for row in table.rows.iter().filter(|row| methods.is_empty() || methods.iter().any(|m| m == row.method)) {
         match line(table, row, &heads, &tasks) {
             Ok(line) => println!("{line}"),
             Err(why) => notes.push(format!("{}: {why}", row.label)),

@@ -36,6 +36,10 @@ pub enum Map {
     Append {
         columns: Array1<f64>,
     },
+    /// The columns of these indices, ascending, and no others. Sparse rows stay sparse.
+    Select {
+        columns: Vec<usize>,
+    },
     /// Rows divided by their sum (bags of words to shares); a row that sums to zero stays as it is.
     RowShares,
     /// Each count replaced by its dampened frequency times the column's weight, `(d,)`: `(1 + ln x)·idf` for a count
@@ -92,6 +96,7 @@ impl Map {
                 Matrix::Dense(landmark_product(*kernel, x, landmarks.view(), matrix.view()) + offset)
             }
             Map::Append { columns } => append(x, columns),
+            Map::Select { columns } => select(x, columns),
             Map::UnitRows => divide_rows(x, |row| row.map(|(_, v)| v * v).sum::<f64>().sqrt()),
             Map::RowShares => divide_rows(x, |row| row.map(|(_, v)| v).sum()),
             Map::TermWeights { idf } => weigh_terms(x, idf),
@@ -126,6 +131,7 @@ impl Map {
             Map::Append { columns } => {
                 parts.put("form", "append").put("length", columns.len()).put_array("columns", columns)
             }
+            Map::Select { columns } => parts.put("form", "select").put("columns", columns),
             Map::UnitRows => parts.put("form", "unit_rows"),
             Map::RowShares => parts.put("form", "row_shares"),
             Map::TermWeights { idf } => parts.put("form", "term_weights").put_array("idf", idf),
@@ -170,6 +176,14 @@ impl Map {
                 let k = d + columns.len();
                 Ok((Map::Append { columns }, k))
             }
+            "select" => {
+                let columns: Vec<usize> = parts.get("columns")?;
+                if columns.last().is_some_and(|last| *last >= d) || !columns.is_sorted_by(|a, b| a < b) {
+                    return Err(LoadError(format!("columns to select are not ascending ones of {d}")));
+                }
+                let k = columns.len();
+                Ok((Map::Select { columns }, k))
+            }
             "unit_rows" => Ok((Map::UnitRows, d)),
             "row_shares" => Ok((Map::RowShares, d)),
             "term_weights" => Ok((Map::TermWeights { idf: parts.vector("idf", d)? }, d)),
@@ -205,6 +219,19 @@ fn append(x: &Matrix, columns: &Array1<f64>) -> Matrix {
             let mut out = SparseRows::new(d + columns.len());
             for i in 0..x.n_rows() {
                 out.push_row(x.row(i).chain(columns.iter().enumerate().map(|(j, v)| (d + j, *v))));
+            }
+            Matrix::Sparse(out)
+        }
+    }
+}
+
+fn select(x: &Matrix, columns: &[usize]) -> Matrix {
+    match x {
+        Matrix::Dense(x) => Matrix::Dense(x.select(Axis(1), columns)),
+        Matrix::Sparse(x) => {
+            let mut out = SparseRows::new(columns.len());
+            for i in 0..x.n_rows() {
+                out.push_row(x.row(i).filter_map(|(j, v)| Some((columns.binary_search(&j).ok()?, v))));
             }
             Matrix::Sparse(out)
         }
@@ -268,9 +295,10 @@ mod tests {
         };
         let chain = Map::Chain(vec![scale.clone(), affine.clone(), Map::UnitRows]);
         let append = Map::Append { columns: array![0.0, -2.5, 1.0] };
+        let select = Map::Select { columns: vec![1] };
         let terms = Map::TermWeights { idf: array![1.0, 2.5] };
-        let mut forms =
-            vec![Map::Identity, append, terms, scale, affine, Map::UnitRows, Map::RowShares, chain, Map::Chain(vec![])];
+        let mut forms = vec![Map::Identity, append, select, terms, scale, affine, Map::UnitRows, Map::RowShares, chain];
+        forms.push(Map::Chain(vec![]));
         let kernels = [
             Kernel::Linear,
             Kernel::Rbf { bandwidth: 1.5 },
@@ -330,6 +358,15 @@ mod tests {
         let mut lie = saved;
         lie.put_array("offset", &array![1.0]);
         assert!(Map::load(&lie, 2).is_err(), "an offset of another length");
+    }
+
+    #[test]
+    fn columns_to_select_that_are_not_there_or_out_of_order_are_refused() {
+        for columns in [vec![2], vec![1, 0], vec![1, 1]] {
+            assert!(Map::load(&Map::Select { columns: columns.clone() }.save(), 2).is_err(), "{columns:?}");
+        }
+        let (map, k) = Map::load(&Map::Select { columns: vec![0, 2] }.save(), 3).unwrap();
+        assert_eq!((map.apply(&array![[1.0, 2.0, 3.0]].into()), k), (array![[1.0, 3.0]].into(), 2));
     }
 
     #[test]

@@ -88,8 +88,8 @@ pub fn top_symmetric_eigen(a: ArrayView2<f64>, k: usize) -> Result<(Array1<f64>,
     let n = square(a);
     let k = k.min(n);
     finite(a)?;
-    // The Krylov space holds five times as many vectors as are asked for; more of them do not pay.
-    let partial = if n >= PARTIAL_FROM && k > 0 && k <= n / 16 { partial_eigen(a, k) } else { None };
+    // The Krylov space holds more than twice as many vectors as are asked for; beyond this share they do not pay.
+    let partial = if n >= PARTIAL_FROM && k > 0 && k <= n / 12 { partial_eigen(a, k) } else { None };
     if let Some((values, mut vectors)) = partial {
         fix_signs(&mut vectors);
         return Ok((values, vectors));

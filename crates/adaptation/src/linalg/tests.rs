@@ -137,6 +137,26 @@ fn the_partial_search_is_used_where_it_pays() {
 }
 
 #[test]
+fn the_partial_search_misses_no_eigenvalue_that_is_often_repeated() {
+    for often in [3, 20, 60] {
+        let spectrum = Array1::from_shape_fn(480, |i| if i < often { 3.0 } else { 2.0 * 0.97_f64.powi(i as i32) });
+        let a = with_spectrum(&spectrum, 5);
+        if let Some((values, vectors)) = partial::partial_eigen(a.view(), 30) {
+            let worst = values.iter().zip(&spectrum).fold(0.0, |m: f64, (got, want)| m.max((got - want).abs()));
+            assert!(worst < 1e-10, "{often} times: {worst:e}");
+            let gram = matmul_tn(vectors.view(), vectors.view()) - Array2::<f64>::eye(30);
+            assert!(gram.iter().all(|v| v.abs() < 1e-12));
+        }
+        let (values, _) = top_symmetric_eigen(a.view(), 30).unwrap();
+        assert!(values.iter().zip(&spectrum).all(|(got, want)| (got - want).abs() < 1e-10), "{often} times");
+    }
+    // Closed after two steps: fresh vectors fill the rest.
+    let flat = with_spectrum(&Array1::from_shape_fn(480, |i| if i < 5 { 3.0 } else { 1.0 }), 5);
+    let (values, _) = partial::partial_eigen(flat.view(), 30).unwrap();
+    assert!(values.iter().enumerate().all(|(i, v)| (v - if i < 5 { 3.0 } else { 1.0 }).abs() < 1e-12));
+}
+
+#[test]
 fn results_do_not_depend_on_the_number_of_threads() {
     let x = random(300, 200, 1);
     let run = |threads: usize| {

@@ -27,6 +27,7 @@ pub static METHODS: &[&dyn Method] = &[
     &AdapterMethod::<statistical_alignment::maximum_independence::MaximumIndependence>::new(),
     &AdapterMethod::<statistical_alignment::subspace_alignment::SubspaceAlignment>::new(),
     &AdapterMethod::<statistical_alignment::geodesic_flow_kernel::GeodesicFlowKernel>::new(),
+    &AdapterMethod::<statistical_alignment::transfer_joint_matching::TransferJointMatching>::new(),
     &AdapterMethod::<mmd::transfer_component_analysis::TransferComponentAnalysis>::new(),
     &MetaMethod::<mmd::joint_distribution_adaptation::JointDistributionAdaptation>::new(),
     &MetaMethod::<mmd::balanced_distribution_adaptation::BalancedDistributionAdaptation>::new(),
@@ -35,6 +36,8 @@ pub static METHODS: &[&dyn Method] = &[
     &EstimatorMethod::<mmd::class_matching_manifold_smoothing::ClassMatchingManifoldSmoothing>::new(),
     &EstimatorMethod::<class_structure::easy_transfer_learning::EasyTransferLearning>::new(),
     &EstimatorMethod::<class_structure::selective_pseudo_labeling::SelectivePseudoLabeling>::new(),
+    &MetaMethod::<mmd::joint_geometrical_statistical_alignment::JointGeometricalStatisticalAlignment>::new(),
+    &AdapterMethod::<mmd::feature_selection_mmd::FeatureSelectionMmd>::new(),
     &AdapterMethod::<reweighting::kernel_mean_matching::KernelMeanMatching>::new(),
     &MetaMethod::<parameters::fine_tuning::FineTuning>::new(),
 ];

@@ -5,5 +5,6 @@ mod clusters_reference;
 mod conformance;
 mod joint_reference;
 mod manifold_reference;
+mod matching_reference;
 mod methods_reference;
 mod stats_reference;

@@ -6,18 +6,12 @@ use ndarray::{Array1, Array2, Axis, s};
 
 use crate::context::{Ctx, FitError};
 use crate::learners::contract::LinearModel;
-use crate::linalg::{
-    MAX_WHOLE, Matrix, Options, Triangle, cholesky, matmul, matmul_nt, matmul_tn, minimise, solve_triangular, thin_svd,
-};
+use crate::linalg::{MAX_WHOLE, Matrix, Options, matmul, matmul_nt, minimise, thin_svd};
 
 /// Iterations without a better validation loss after which an early-stopped fit ends.
 const PATIENCE: usize = 20;
 /// From this many columns for each row on, a basis of the rows pays.
 const WIDE: usize = 2;
-/// Up to so many columns for each output, a root of their covariance costs less than the steps that it saves.
-const COLUMNS_PER_OUTPUT: usize = 100;
-/// Added to the curvature of columns of unit curvature before its root is taken: any root leads to the minimum.
-const RELATIVE_RIDGE: f64 = 1e-9;
 /// Of the gradient of the mean loss, in units in which columns have unit curvature.
 const GRADIENT_TOLERANCE: f64 = 1e-9;
 const MAX_ITERATIONS: usize = 3000;
@@ -104,16 +98,7 @@ impl Objective<'_> {
         validation: Option<&dyn Fn(&LinearModel) -> f64>,
         ctx: &mut Ctx,
     ) -> Result<LinearModel, FitError> {
-        let k = self.centre.intercept.len();
-        let scaling = match self.x {
-            // An early stop depends on the path, which stays that of plain columns.
-            Matrix::Dense(x) if validation.is_none() && x.ncols() <= MAX_WHOLE.min(COLUMNS_PER_OUTPUT * k) => {
-                ctx.reserve("a root of the covariance", 8 * (x.len() + 2 * x.ncols() * x.ncols()) as u64)?;
-                Scaling::whole(self.x, self.shares, self.l2)
-            }
-            _ => None,
-        };
-        let scaling = scaling.unwrap_or_else(|| Scaling::of(self.x, self.shares, self.l2));
+        let scaling = Scaling::of(self.x, self.shares, self.l2);
         let begin = scaling.pack(&self.begin);
         let mut best = validation.map(|v| (v(&self.begin), self.begin.clone(), 0));
         let options = Options { max_iterations: MAX_ITERATIONS, gradient_tolerance: GRADIENT_TOLERANCE };
@@ -162,7 +147,7 @@ impl Objective<'_> {
         // The free intercept is that of centred columns.
         let outer = matmul_nt(by_intercept.view().insert_axis(Axis(1)), scaling.mean.view().insert_axis(Axis(1)));
         by_coef -= &outer;
-        let by_coef = scaling.gradient(by_coef);
+        by_coef /= &scaling.scale;
         let value = loss + 0.5 * self.l2 * pulled.iter().map(|w| w * w).sum::<f64>();
         (value, flatten(&by_coef, &by_intercept))
     }
@@ -172,15 +157,7 @@ impl Objective<'_> {
 /// as many steps on raw columns as on scaled ones. The minimum stays the same.
 struct Scaling {
     mean: Array1<f64>,
-    root: Root,
-}
-
-/// A root R of the curvature or of what is near it; the variables are `coef · R`.
-enum Root {
-    /// Of each column by itself, `(d,)`.
-    Columns(Array1<f64>),
-    /// L with `L Lᵀ = cov + l2·I`, `(d, d)`: columns that go together do not slow the descent either.
-    Whole(Array2<f64>),
+    scale: Array1<f64>,
 }
 
 impl Scaling {
@@ -201,52 +178,18 @@ impl Scaling {
             }
         }
         let scale = variance.mapv(|v: f64| if v + l2 > 1e-200 { (v + l2).sqrt() } else { 1.0 });
-        Scaling { mean, root: Root::Columns(scale) }
-    }
-
-    /// With the root of the whole curvature of `x (n, d)`; `None` where it has none.
-    fn whole(x: &Matrix, shares: &Array1<f64>, l2: f64) -> Option<Scaling> {
-        let Scaling { mean, root: Root::Columns(scale) } = Scaling::of(x, shares, l2) else { return None };
-        let dense = x.dense();
-        let mut weighted = &*dense - &mean;
-        weighted /= &scale;
-        for (mut row, share) in weighted.axis_iter_mut(Axis(0)).zip(shares) {
-            row *= share.sqrt();
-        }
-        let mut curvature = matmul_tn(weighted.view(), weighted.view());
-        curvature.diag_mut().zip_mut_with(&scale, |v, s| *v += l2 / (s * s) + RELATIVE_RIDGE);
-        let root = cholesky(curvature.view()).ok()? * &scale.insert_axis(Axis(1));
-        root.iter().all(|v| v.is_finite()).then_some(Scaling { mean, root: Root::Whole(root) })
+        Scaling { mean, scale }
     }
 
     fn pack(&self, model: &LinearModel) -> Array1<f64> {
-        let coef = match &self.root {
-            Root::Columns(scale) => &model.coef * scale,
-            Root::Whole(root) => matmul(model.coef.view(), root.view()),
-        };
-        flatten(&coef, &(&model.intercept + &model.coef.dot(&self.mean)))
-    }
-
-    /// The gradient by the variables, from that by the coefficients `(k, d)`.
-    fn gradient(&self, by_coef: Array2<f64>) -> Array2<f64> {
-        match &self.root {
-            Root::Columns(scale) => by_coef / scale,
-            Root::Whole(root) => solve_triangular(root.view(), by_coef.t(), Triangle::Lower).reversed_axes(),
-        }
+        flatten(&(&model.coef * &self.scale), &(&model.intercept + &model.coef.dot(&self.mean)))
     }
 
     fn unpack(&self, v: &Array1<f64>, n_outputs: usize) -> LinearModel {
         let d = self.mean.len();
         let scaled = v.slice(s![..n_outputs * d]).into_shape_with_order((n_outputs, d));
         // A contiguous slice of that length always has the shape.
-        let coef = match (scaled, &self.root) {
-            (Ok(w), Root::Columns(scale)) => &w / scale,
-            (Ok(w), Root::Whole(root)) => solve_triangular(root.view(), w.t(), Triangle::LowerTransposed)
-                .reversed_axes()
-                .as_standard_layout()
-                .into_owned(),
-            (Err(_), _) => Array2::zeros((n_outputs, d)),
-        };
+        let coef = scaled.map_or_else(|_| Array2::zeros((n_outputs, d)), |w| &w / &self.scale);
         let intercept = &v.slice(s![n_outputs * d..]) - &coef.dot(&self.mean);
         LinearModel { coef, intercept }
     }

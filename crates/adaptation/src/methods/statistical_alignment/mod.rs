@@ -8,3 +8,4 @@ pub mod mmd_location_scale;
 pub mod moment_matching;
 pub mod pca;
 pub mod subspace_alignment;
+pub mod transfer_joint_matching;
