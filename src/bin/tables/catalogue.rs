@@ -70,6 +70,9 @@ pub struct Table {
 const NEIGHBOR: LearnerChoice = LearnerChoice { name: "1-NN", id: "nearest_neighbors", params: r#"{"n_neighbors":1}"# };
 const SVM: LearnerChoice = LearnerChoice { name: "linear SVM, C = 0.001", id: "linear_svm", params: r#"{"c":0.001}"# };
 const LOGISTIC: LearnerChoice = LearnerChoice { name: "logistic", id: "logistic", params: "{}" };
+/// The strength with the least error in 5-fold cross-validation on the four sources alone.
+const LOGISTIC_WEAK: LearnerChoice =
+    LearnerChoice { name: "logistic, l2 by the sources", id: "logistic", params: r#"{"l2":0.00025}"# };
 
 const TCA: &str = r#"{"kernel":"linear","n_components":30,"regularization":1.0}"#;
 
@@ -193,12 +196,16 @@ const INDUCTIVE_ROWS: &[Row] = &[
     },
     row("source only", "source_only", "{}", LOGISTIC, "77.9 (independent code)"),
     row("self-training", "self_training", "{}", LOGISTIC, "80.9 (independent code)"),
+    row("source only", "source_only", "{}", LOGISTIC_WEAK, ""),
+    row("self-training", "self_training", "{}", LOGISTIC_WEAK, "80.9 (independent code)"),
     row("target only (oracle)", "target_only", "{}", LOGISTIC, ""),
 ];
 
 const TRANSDUCTIVE_ROWS: &[Row] = &[
     row("source only", "source_only", "{}", LOGISTIC, "77.9 (independent code)"),
     row("self-training", "self_training", "{}", LOGISTIC, "82.3 (independent code)"),
+    row("source only", "source_only", "{}", LOGISTIC_WEAK, ""),
+    row("self-training", "self_training", "{}", LOGISTIC_WEAK, "82.3 (independent code)"),
 ];
 
 const SURF: &[Domain] = &[

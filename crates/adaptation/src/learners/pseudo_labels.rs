@@ -9,7 +9,7 @@ use ndarray::Array1;
 
 use super::contract::{BoundLearner, Prediction, Predictor, Targets, Training};
 use crate::context::{Ctx, FitError};
-use crate::data::{Problem, TaskKind};
+use crate::data::{Problem, Task, TaskKind};
 use crate::features::DomainMaps;
 use crate::linalg::Matrix;
 
@@ -90,27 +90,30 @@ impl<'a> PseudoLabels<'a> {
             let changed = codes.map_or(next.len(), |old| old.iter().zip(&next).filter(|(a, b)| a != b).count());
             ctx.metric("changed", changed as f64);
             if changed == 0 || round >= rounds {
-                self.refuse_one_class(&next)?;
+                refuse_one_class(&self.problem.task, &self.source, &next)?;
                 let diagnostics = [("rounds".into(), round as f64), ("changed".into(), changed as f64)].into();
                 return Ok(Settled { maps, predictor, diagnostics });
             }
             codes = Some(next);
         }
     }
+}
 
-    /// One class for all of a target with more rows than there are classes means that the rounds collapsed;
-    /// fewer rows may well be of one class.
-    fn refuse_one_class(&self, codes: &[usize]) -> Result<(), FitError> {
-        let several = self.source.iter().any(|c| *c != self.source[0]);
-        let one = codes.iter().all(|c| *c == codes[0]);
-        if several && one && codes.len() > self.problem.task.n_classes() {
-            return Err(FitError::Degenerate(format!(
-                "all {} target rows are taken for class {:?}: the pseudo-labels have collapsed; \
-                 raise regularization, or take a method without pseudo-labels",
-                codes.len(),
-                self.problem.task.classes()[codes[0]]
-            )));
-        }
-        Ok(())
+/// One class for all of a target with more rows than there are classes means that the rounds collapsed;
+/// fewer rows may well be of one class.
+///
+/// # Errors
+/// [`FitError::Degenerate`] where they have.
+pub fn refuse_one_class(task: &Task, source: &[usize], target: &[usize]) -> Result<(), FitError> {
+    let several = source.iter().any(|c| *c != source[0]);
+    let one = target.iter().all(|c| *c == target[0]);
+    if several && one && target.len() > task.n_classes() {
+        return Err(FitError::Degenerate(format!(
+            "all {} target rows are taken for class {:?}: the pseudo-labels have collapsed; \
+             regularise more, or take a method without pseudo-labels",
+            target.len(),
+            task.classes()[target[0]]
+        )));
     }
+    Ok(())
 }

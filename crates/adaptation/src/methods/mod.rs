@@ -1,6 +1,7 @@
 //! Adaptation methods: one file each in the folder of its family, and one line in [`METHODS`].
 
 pub mod baselines;
+pub mod class_structure;
 mod contract;
 pub mod mmd;
 pub mod parameters;
@@ -31,6 +32,7 @@ pub static METHODS: &[&dyn Method] = &[
     &MetaMethod::<mmd::balanced_distribution_adaptation::BalancedDistributionAdaptation>::new(),
     &EstimatorMethod::<mmd::manifold_embedded_distribution_alignment::ManifoldEmbeddedDistributionAlignment>::new(),
     &MetaMethod::<mmd::joint_probability_adaptation::JointProbabilityAdaptation>::new(),
+    &MetaMethod::<class_structure::self_training::SelfTraining>::new(),
     &AdapterMethod::<reweighting::kernel_mean_matching::KernelMeanMatching>::new(),
     &MetaMethod::<parameters::fine_tuning::FineTuning>::new(),
 ];
