@@ -33,6 +33,7 @@ pub static METHODS: &[&dyn Method] = &[
     &EstimatorMethod::<mmd::manifold_embedded_distribution_alignment::ManifoldEmbeddedDistributionAlignment>::new(),
     &MetaMethod::<mmd::joint_probability_adaptation::JointProbabilityAdaptation>::new(),
     &MetaMethod::<class_structure::self_training::SelfTraining>::new(),
+    &EstimatorMethod::<class_structure::domain_adaptation_svm::DomainAdaptationSvm>::new(),
     &AdapterMethod::<reweighting::kernel_mean_matching::KernelMeanMatching>::new(),
     &MetaMethod::<parameters::fine_tuning::FineTuning>::new(),
 ];
