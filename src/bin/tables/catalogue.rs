@@ -70,6 +70,9 @@ pub struct Table {
 const NEIGHBOR: LearnerChoice = LearnerChoice { name: "1-NN", id: "nearest_neighbors", params: r#"{"n_neighbors":1}"# };
 const SVM: LearnerChoice = LearnerChoice { name: "linear SVM, C = 0.001", id: "linear_svm", params: r#"{"c":0.001}"# };
 const LOGISTIC: LearnerChoice = LearnerChoice { name: "logistic", id: "logistic", params: "{}" };
+/// The strength with the least error in 5-fold cross-validation on the four sources alone.
+const LOGISTIC_WEAK: LearnerChoice =
+    LearnerChoice { name: "logistic, l2 by the sources", id: "logistic", params: r#"{"l2":0.00025}"# };
 
 const TCA: &str = r#"{"kernel":"linear","n_components":30,"regularization":1.0}"#;
 
@@ -87,34 +90,39 @@ const fn domain(short: &'static str, file: &'static str) -> Domain {
     Domain { short, file, test: None, per_class: 20 }
 }
 
+/// The methods of the field's table, beside the published figures.
 const SURF_ROWS: &[Row] = &[
     row("source only", "source_only", "{}", NEIGHBOR, "31.4"),
     row("source only", "source_only", "{}", SVM, "41.1 (tuned SVM)"),
-    row("source only", "source_only", "{}", LOGISTIC, ""),
-    row("PCA", "pca", r#"{"n_components":20}"#, NEIGHBOR, "43.6"),
     row("SA", "subspace_alignment", r#"{"n_components":80}"#, NEIGHBOR, "44.8 (independent code)"),
-    row("SA", "subspace_alignment", r#"{"n_components":20}"#, NEIGHBOR, "43.9 (independent code)"),
-    row("CORAL", "coral", r#"{"regularization":1.0}"#, NEIGHBOR, "35.8 (independent code)"),
     row("CORAL", "coral", r#"{"regularization":1.0}"#, SVM, "48.8 (tuned SVM)"),
     row("linear OT", "linear_optimal_transport", "{}", SVM, "45.0 (independent code)"),
     row("GFK", "geodesic_flow_kernel", r#"{"n_components":20}"#, NEIGHBOR, "43.1"),
     row("TCA", "transfer_component_analysis", TCA, NEIGHBOR, "46.2"),
+    row("TJM", "transfer_joint_matching", "{}", NEIGHBOR, ""),
     row("JDA", "joint_distribution_adaptation", r#"{"kernel":"linear"}"#, NEIGHBOR, "46.8"),
     row("BDA", "balanced_distribution_adaptation", r#"{"kernel":"linear"}"#, NEIGHBOR, ""),
     row("W-BDA", "balanced_distribution_adaptation", r#"{"kernel":"linear","class_weights":"shares"}"#, NEIGHBOR, ""),
     row("JPDA", "joint_probability_adaptation", r#"{"kernel":"linear"}"#, NEIGHBOR, "48.0 (z-score only)"),
     row("JGSA", "joint_geometrical_statistical_alignment", "{}", NEIGHBOR, "50.0"),
-    row("TJM", "transfer_joint_matching", "{}", NEIGHBOR, ""),
+    row("EasyTL", "easy_transfer_learning", "{}", NEIGHBOR, "50.5"),
+    row("SPL", "selective_pseudo_labeling", "{}", NEIGHBOR, "52.1 (independent code)"),
+    row("MEDA", "manifold_embedded_distribution_alignment", "{}", NEIGHBOR, "52.7"),
+    row("CMMS", "class_matching_manifold_smoothing", "{}", NEIGHBOR, "53.8 (independent code)"),
+    row("target only (oracle)", "target_only", "{}", NEIGHBOR, ""),
+];
+
+/// Other methods and settings on the same tasks.
+const SURF_MORE_ROWS: &[Row] = &[
+    row("source only", "source_only", "{}", LOGISTIC, ""),
+    row("PCA", "pca", r#"{"n_components":20}"#, NEIGHBOR, "43.6"),
+    row("SA", "subspace_alignment", r#"{"n_components":20}"#, NEIGHBOR, "43.9 (independent code)"),
+    row("CORAL", "coral", r#"{"regularization":1.0}"#, NEIGHBOR, "35.8 (independent code)"),
     row("MIDA", "maximum_independence", "{}", NEIGHBOR, ""),
     row("location and scale by MMD", "mmd_location_scale", "{}", SVM, ""),
     row("f-MMD", "feature_selection_mmd", "{}", SVM, ""),
-    row("EasyTL", "easy_transfer_learning", "{}", NEIGHBOR, "50.5"),
-    row("SPL", "selective_pseudo_labeling", "{}", NEIGHBOR, "51.1 (independent code)"),
-    row("MEDA", "manifold_embedded_distribution_alignment", "{}", NEIGHBOR, "52.7"),
-    row("CMMS", "class_matching_manifold_smoothing", "{}", NEIGHBOR, "53.8 (independent code)"),
     row("self-training", "self_training", "{}", LOGISTIC, ""),
     row("DASVM", "domain_adaptation_svm", "{}", SVM, ""),
-    row("target only (oracle)", "target_only", "{}", NEIGHBOR, ""),
     row("target only (oracle)", "target_only", "{}", SVM, ""),
 ];
 
@@ -193,12 +201,16 @@ const INDUCTIVE_ROWS: &[Row] = &[
     },
     row("source only", "source_only", "{}", LOGISTIC, "77.9 (independent code)"),
     row("self-training", "self_training", "{}", LOGISTIC, "80.9 (independent code)"),
+    row("source only", "source_only", "{}", LOGISTIC_WEAK, ""),
+    row("self-training", "self_training", "{}", LOGISTIC_WEAK, "80.9 (independent code)"),
     row("target only (oracle)", "target_only", "{}", LOGISTIC, ""),
 ];
 
 const TRANSDUCTIVE_ROWS: &[Row] = &[
     row("source only", "source_only", "{}", LOGISTIC, "77.9 (independent code)"),
     row("self-training", "self_training", "{}", LOGISTIC, "82.3 (independent code)"),
+    row("source only", "source_only", "{}", LOGISTIC_WEAK, ""),
+    row("self-training", "self_training", "{}", LOGISTIC_WEAK, "82.3 (independent code)"),
 ];
 
 const SURF: &[Domain] = &[
@@ -241,6 +253,16 @@ pub static TABLES: &[Table] = &[
         domains: SURF,
         scaling: "row_sum_domain_z_score",
         rows: SURF_ROWS,
+        ..PLAIN
+    },
+    Table {
+        id: "surf_more",
+        title: "Office-Caltech10, SURF, full source, other methods",
+        protocol_words: "All source rows; rows divided by their sum, then each domain's z-score (n − 1).",
+        folder: "office_caltech10_surf",
+        domains: SURF,
+        scaling: "row_sum_domain_z_score",
+        rows: SURF_MORE_ROWS,
         ..PLAIN
     },
     Table {

@@ -9,7 +9,8 @@
 //! unbiased  the same, with the pairs of a row with itself left out; may be negative
 //! ```
 //!
-//! **Cost.** O((m + n)² d) time; memory for the rows and a few tiles a thread. Sums are taken in the
+//! **Cost.** O((m + n)² d) time, for sparse rows as much as pairs of rows have columns in common; memory for the rows
+//! and a few tiles a thread. Sums are taken in the
 //! order of tiles, so the bits do not depend on how many threads there are.
 
 use std::ops::Range;
@@ -19,7 +20,7 @@ use rayon::prelude::*;
 
 use crate::context::{Ctx, FitError, Observer};
 use crate::linalg::kernels::{Kernel, KernelRows, TILE};
-use crate::linalg::median::{Distance, median_bandwidth, sample_rows};
+use crate::linalg::median::{Distance, median_bandwidth, sample};
 use crate::linalg::{Matrix, column_means};
 use crate::params::Bandwidth;
 
@@ -45,10 +46,14 @@ pub(super) struct Sums {
 /// [`FitError::Degenerate`] where a sample has fewer than two rows; cancellation.
 pub fn mmd2(x: ArrayView2<f64>, y: ArrayView2<f64>, kernels: &[Kernel], ctx: &Ctx) -> Result<Mmd2, FitError> {
     let (x, y) = prepared(x, y, kernels)?;
+    of_rows(&x, &y, kernels, ctx)
+}
+
+fn of_rows(x: &KernelRows, y: &KernelRows, kernels: &[Kernel], ctx: &Ctx) -> Result<Mmd2, FitError> {
     let observer = ctx.observer();
-    let xx = symmetric_sum(kernels, &x, observer)?;
-    let yy = symmetric_sum(kernels, &y, observer)?;
-    let xy = cross_sum(kernels, &x, &y, observer)?;
+    let xx = symmetric_sum(kernels, x, observer)?;
+    let yy = symmetric_sum(kernels, y, observer)?;
+    let xy = cross_sum(kernels, x, y, observer)?;
     Ok(statistic(xx, yy, xy, (x.len(), y.len())))
 }
 
@@ -70,11 +75,14 @@ pub fn mmd2_unbiased(
             .map_err(|e| FitError::Degenerate(e.to_string()))?,
     };
     let limit = max_rows.unwrap_or(usize::MAX);
-    let (x, y) = (
-        sample_rows(&[x], limit, &mut ctx.rng("mmd rows of x")),
-        sample_rows(&[y], limit, &mut ctx.rng("mmd rows of y")),
-    );
-    Ok(mmd2(x.view(), y.view(), &[Kernel::Rbf { bandwidth }], ctx)?.unbiased)
+    let (x, y) =
+        (sample(&[x], limit, &mut ctx.rng("mmd rows of x")), sample(&[y], limit, &mut ctx.rng("mmd rows of y")));
+    let kernels = [Kernel::Rbf { bandwidth }];
+    if let (Matrix::Sparse(_), Matrix::Sparse(_)) = (&x, &y) {
+        enough(x.n_rows(), y.n_rows(), &kernels)?;
+        return Ok(of_rows(&KernelRows::unmoved(x), &KernelRows::unmoved(y), &kernels, ctx)?.unbiased);
+    }
+    Ok(mmd2(x.dense().view(), y.dense().view(), &kernels, ctx)?.unbiased)
 }
 
 /// Rows in the form of kernel tiles, moved to the pooled mean where that changes no statistic: the linear
@@ -84,18 +92,21 @@ pub(super) fn prepared(
     y: ArrayView2<f64>,
     kernels: &[Kernel],
 ) -> Result<(KernelRows, KernelRows), FitError> {
-    if x.nrows() < 2 || y.nrows() < 2 || kernels.is_empty() {
-        return Err(FitError::Degenerate(format!(
-            "MMD needs two rows a sample and a kernel; there are {} and {} rows and {} kernels",
-            x.nrows(),
-            y.nrows(),
-            kernels.len()
-        )));
-    }
+    enough(x.nrows(), y.nrows(), kernels)?;
     let (m, n) = (x.nrows() as f64, y.nrows() as f64);
     let movable = kernels.iter().all(|k| k.is_shift_invariant() || *k == Kernel::Linear);
     let shift = if movable { (column_means(x) * m + column_means(y) * n) / (m + n) } else { Array1::zeros(x.ncols()) };
     Ok((KernelRows::shifted(x, &shift), KernelRows::shifted(y, &shift)))
+}
+
+fn enough(m: usize, n: usize, kernels: &[Kernel]) -> Result<(), FitError> {
+    if m < 2 || n < 2 || kernels.is_empty() {
+        return Err(FitError::Degenerate(format!(
+            "MMD needs two rows a sample and a kernel; there are {m} and {n} rows and {} kernels",
+            kernels.len()
+        )));
+    }
+    Ok(())
 }
 
 pub(super) fn statistic(xx: Sums, yy: Sums, xy: f64, (m, n): (usize, usize)) -> Mmd2 {
@@ -215,6 +226,21 @@ mod tests {
             assert!((got.biased - want.biased).abs() < 1e-13, "{kernels:?}: {got:?}, {want:?}");
             assert!((got.unbiased - want.unbiased).abs() < 1e-13, "{kernels:?}: {got:?}, {want:?}");
         }
+    }
+
+    #[test]
+    fn sparse_rows_stay_sparse_and_give_the_same() {
+        let holes = |x: Array2<f64>| x.mapv(|v| if v > 0.2 { v } else { 0.0 });
+        let (x, y) = (holes(noise(TILE + 40, 8, 1)), holes(noise(90, 8, 2)));
+        let sparse = |x: &Array2<f64>| {
+            let mut rows = crate::linalg::SparseRows::new(x.ncols());
+            x.outer_iter().for_each(|row| rows.push_row(row.iter().copied().enumerate()));
+            Matrix::Sparse(rows)
+        };
+        let ctx = Ctx::new(0, &Silent);
+        let of = |x: &Matrix, y: &Matrix| mmd2_unbiased(x, y, Bandwidth::default(), Some(200), &ctx).unwrap();
+        let (got, want) = (of(&sparse(&x), &sparse(&y)), of(&Matrix::Dense(x), &Matrix::Dense(y)));
+        assert!((got - want).abs() < 1e-14, "{got} instead of {want}");
     }
 
     #[test]

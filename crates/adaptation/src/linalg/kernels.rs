@@ -4,13 +4,13 @@ use std::ops::Range;
 
 use faer::{Accum, Par};
 use faer_ext::IntoFaer;
-use ndarray::{Array1, Array2, ArrayView2, ArrayViewMut2, Axis, s};
+use ndarray::{Array1, Array2, ArrayView2, ArrayViewMut2, Axis, CowArray, Ix2, s};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use super::exp::{gaussian_row, scaled_exp};
-use super::{Matrix, column_means};
+use super::{Matrix, SparseRows, column_means};
 
 /// Rows and columns of one tile: 256² doubles are half a megabyte, which stays in the second cache.
 pub const TILE: usize = 256;
@@ -52,13 +52,28 @@ pub enum KernelError {
     Parallel { mean: f64 },
 }
 
-/// Rows made ready for kernel tiles: contiguous, with squared norms.
+/// Rows made ready for kernel tiles, with squared norms.
 #[derive(Debug, Clone)]
 pub struct KernelRows {
-    /// `(n, d)`, in standard layout.
-    x: Array2<f64>,
+    x: Form,
     /// `(n,)`
     squared_norms: Array1<f64>,
+}
+
+#[derive(Debug, Clone)]
+enum Form {
+    /// `(n, d)`, in standard layout.
+    Dense(Array2<f64>),
+    /// With the columns of each tile, so that products of rows meet common columns only.
+    Sparse(SparseRows, Vec<TileColumns>),
+}
+
+/// The entries of one tile by column: those of column j are `entries[starts[j]..starts[j + 1]]`, as the row's place
+/// in the tile and the value.
+#[derive(Debug, Clone)]
+struct TileColumns {
+    starts: Vec<u32>,
+    entries: Vec<(u32, f64)>,
 }
 
 impl KernelRows {
@@ -71,15 +86,38 @@ impl KernelRows {
     pub fn new(x: Array2<f64>) -> Self {
         let x = if x.is_standard_layout() { x } else { x.as_standard_layout().into_owned() };
         let squared_norms = x.map_axis(Axis(1), |r| r.dot(&r));
-        Self { x, squared_norms }
+        Self { x: Form::Dense(x), squared_norms }
+    }
+
+    /// Rows that stay sparse, where they are; they are not moved, for that would fill them.
+    pub fn unmoved(x: Matrix) -> Self {
+        let squared_norms = x.squared_norms();
+        match x {
+            Matrix::Dense(x) => Self::new(x),
+            Matrix::Sparse(x) => {
+                let columns = tiles(x.n_rows(), TILE).into_iter().map(|rows| TileColumns::of(&x, rows)).collect();
+                Self { x: Form::Sparse(x, columns), squared_norms }
+            }
+        }
     }
 
     /// The rows of `a` and, below them, those of `b`.
     pub fn stacked(a: &KernelRows, b: &KernelRows) -> Self {
-        let mut x = Array2::zeros((a.len() + b.len(), a.x.ncols()));
-        x.slice_mut(s![..a.len(), ..]).assign(&a.x);
-        x.slice_mut(s![a.len().., ..]).assign(&b.x);
-        Self::new(x)
+        Self::new(ndarray::concatenate![Axis(0), a.block(0..a.len()), b.block(0..b.len())])
+    }
+
+    /// Some rows as they are, dense.
+    fn block(&self, rows: Range<usize>) -> CowArray<'_, f64, Ix2> {
+        match &self.x {
+            Form::Dense(x) => x.slice(s![rows, ..]).into(),
+            Form::Sparse(x, _) => {
+                let mut out = Array2::zeros((rows.len(), x.n_columns()));
+                for (i, mut out) in rows.zip(out.axis_iter_mut(Axis(0))) {
+                    x.row(i).for_each(|(j, v)| out[j] = v);
+                }
+                out.into()
+            }
+        }
     }
 
     /// ‖x_i‖², `(n,)`
@@ -88,16 +126,58 @@ impl KernelRows {
     }
 
     pub fn len(&self) -> usize {
-        self.x.nrows()
+        self.squared_norms.len()
     }
 
     pub fn is_empty(&self) -> bool {
-        self.x.nrows() == 0
+        self.squared_norms.is_empty()
     }
 
     /// The ranges of rows that tiles cover.
     pub fn tiles(&self) -> Vec<Range<usize>> {
         tiles(self.len(), TILE)
+    }
+}
+
+impl TileColumns {
+    fn of(x: &SparseRows, rows: Range<usize>) -> Self {
+        let mut starts = vec![0_u32; x.n_columns() + 1];
+        rows.clone().for_each(|i| x.row(i).for_each(|(j, _)| starts[j + 1] += 1));
+        (1..starts.len()).for_each(|j| starts[j] += starts[j - 1]);
+        let mut next = starts.clone();
+        let mut entries = vec![(0, 0.0); starts.last().map_or(0, |n| *n as usize)];
+        for (place, i) in rows.enumerate() {
+            for (j, v) in x.row(i) {
+                entries[next[j] as usize] = (place as u32, v);
+                next[j] += 1;
+            }
+        }
+        Self { starts, entries }
+    }
+
+    fn column(&self, j: usize) -> &[(u32, f64)] {
+        &self.entries[self.starts[j] as usize..self.starts[j + 1] as usize]
+    }
+}
+
+/// `out ← scale · a_rows · b_columnsᵀ`; `columns` is one of the ranges of [`KernelRows::tiles`].
+fn inner_products(
+    (a, rows): (&KernelRows, Range<usize>),
+    (b, columns): (&KernelRows, Range<usize>),
+    scale: f64,
+    mut out: ArrayViewMut2<f64>,
+) {
+    let (Form::Sparse(x, _), Form::Sparse(_, by_column)) = (&a.x, &b.x) else {
+        let (x, y) = (a.block(rows), b.block(columns));
+        return product_into(out, Accum::Replace, x.view(), y.view().reversed_axes(), scale);
+    };
+    let tile = &by_column[columns.start / TILE];
+    for (i, mut out) in rows.zip(out.axis_iter_mut(Axis(0))) {
+        out.fill(0.0);
+        for (j, v) in x.row(i) {
+            tile.column(j).iter().for_each(|&(place, w)| out[place as usize] += v * w);
+        }
+        out *= scale;
     }
 }
 
@@ -138,20 +218,21 @@ impl Kernel {
         if self.is_shift_invariant() { column_means(x) } else { Array1::zeros(x.ncols()) }
     }
 
-    /// Writes `k(a_i, b_j)` for `i` in `rows` and `j` in `columns` to `out (rows, columns)`, which is
-    /// in standard layout. Runs on the calling thread alone.
+    /// Writes `k(a_i, b_j)` for `i` in `rows` and `j` in `columns`, one of the ranges of [`KernelRows::tiles`], to
+    /// `out (rows, columns)`, which is in standard layout. Runs on the calling thread alone.
     pub fn fill(
         self,
         (a, rows): (&KernelRows, Range<usize>),
         (b, columns): (&KernelRows, Range<usize>),
         mut out: ArrayViewMut2<f64>,
     ) {
-        let (x, y) = (a.x.slice(s![rows.clone(), ..]), b.x.slice(s![columns.clone(), ..]));
+        let inner =
+            |scale: f64, out: ArrayViewMut2<f64>| inner_products((a, rows.clone()), (b, columns.clone()), scale, out);
         match self {
-            Kernel::Linear => product_into(out, Accum::Replace, x, y.reversed_axes(), 1.0),
+            Kernel::Linear => inner(1.0, out),
             Kernel::Rbf { bandwidth } => {
                 let scale = bandwidth.powi(-2);
-                product_into(out.view_mut(), Accum::Replace, x, y.reversed_axes(), scale);
+                inner(scale, out.view_mut());
                 let half = -0.5 * scale;
                 let columns: Vec<f64> = b.squared_norms.slice(s![columns]).iter().map(|v| v * half).collect();
                 for (mut row, norm) in out.axis_iter_mut(Axis(0)).zip(a.squared_norms.slice(s![rows])) {
@@ -162,7 +243,7 @@ impl Kernel {
                 }
             }
             Kernel::Laplacian { bandwidth } => {
-                manhattan_into(x, y, out.view_mut());
+                manhattan_into(a.block(rows).view(), b.block(columns).view(), out.view_mut());
                 for mut row in out.axis_iter_mut(Axis(0)) {
                     match row.as_slice_mut() {
                         Some(row) => scaled_exp(row, -1.0 / bandwidth),
@@ -171,11 +252,11 @@ impl Kernel {
                 }
             }
             Kernel::Polynomial { bandwidth, degree, offset } => {
-                product_into(out.view_mut(), Accum::Replace, x, y.reversed_axes(), bandwidth.powi(-2));
+                inner(bandwidth.powi(-2), out.view_mut());
                 out.mapv_inplace(|v| (v + offset).powi(degree as i32));
             }
             Kernel::Cosine => {
-                product_into(out.view_mut(), Accum::Replace, x, y.reversed_axes(), 1.0);
+                inner(1.0, out.view_mut());
                 let columns = b.squared_norms.slice(s![columns]).mapv(inverse_length);
                 for (mut row, norm) in out.axis_iter_mut(Axis(0)).zip(a.squared_norms.slice(s![rows])) {
                     row *= inverse_length(*norm);
@@ -351,6 +432,23 @@ mod tests {
             let right = noise(7, 3, 3);
             let worst =
                 (kernel.dot(&a, &b, right.view()) - want.dot(&right)).mapv(f64::abs).fold(0.0, |m: f64, v| m.max(*v));
+            assert!(worst < 1e-13, "{kernel:?}: {worst:e}");
+        }
+    }
+
+    #[test]
+    fn sparse_rows_give_what_dense_ones_give() {
+        let holes = |x: Array2<f64>| x.mapv(|v| if v > 0.4 { v } else { 0.0 });
+        let (x, y) = (holes(noise(TILE + 3, 9, 1)), holes(noise(2 * TILE + 1, 9, 2)));
+        let sparse = |x: &Array2<f64>| {
+            let mut rows = SparseRows::new(x.ncols());
+            x.outer_iter().for_each(|row| rows.push_row(row.iter().copied().enumerate()));
+            KernelRows::unmoved(Matrix::Sparse(rows))
+        };
+        let (a, b) = (sparse(&x), sparse(&y));
+        for kernel in KERNELS {
+            let want = kernel.matrix(&KernelRows::new(x.clone()), &KernelRows::new(y.clone()));
+            let worst = (kernel.matrix(&a, &b) - want).mapv(f64::abs).fold(0.0, |m: f64, v| m.max(*v));
             assert!(worst < 1e-13, "{kernel:?}: {worst:e}");
         }
     }

@@ -79,6 +79,14 @@ impl Matrix {
         }
     }
 
+    /// The memory that the entries take, in bytes.
+    pub fn stored_bytes(&self) -> usize {
+        match self {
+            Matrix::Dense(x) => 8 * x.len(),
+            Matrix::Sparse(x) => 12 * x.values.len() + 8 * x.indptr.len(),
+        }
+    }
+
     /// The rows as a dense array, `(n, d)`; borrowed where they are dense already.
     pub fn dense(&self) -> Cow<'_, Array2<f64>> {
         match self {
@@ -92,9 +100,13 @@ impl Matrix {
         match self {
             Matrix::Dense(x) => dense::matmul(x.view(), b),
             Matrix::Sparse(x) => {
-                let mut out = Array2::zeros((x.n_rows(), b.ncols()));
+                let k = b.ncols();
+                let b: Vec<f64> = b.iter().copied().collect();
+                let mut out = Array2::zeros((x.n_rows(), k));
                 for (i, mut row) in out.axis_iter_mut(Axis(0)).enumerate() {
-                    x.row(i).for_each(|(j, v)| row.scaled_add(v, &b.row(j)));
+                    if let Some(row) = row.as_slice_mut() {
+                        x.row(i).for_each(|(j, v)| add_scaled(row, v, &b[j * k..(j + 1) * k]));
+                    }
                 }
                 out
             }
@@ -106,9 +118,13 @@ impl Matrix {
         match self {
             Matrix::Dense(x) => dense::matmul_tn(x.view(), b),
             Matrix::Sparse(x) => {
-                let mut out = Array2::zeros((x.n_columns, b.ncols()));
-                for i in 0..x.n_rows() {
-                    x.row(i).for_each(|(j, v)| out.row_mut(j).scaled_add(v, &b.row(i)));
+                let k = b.ncols();
+                let mut out = Array2::zeros((x.n_columns, k));
+                if let Some(out) = out.as_slice_mut() {
+                    for (i, b) in b.axis_iter(Axis(0)).enumerate() {
+                        let b = b.to_vec();
+                        x.row(i).for_each(|(j, v)| add_scaled(&mut out[j * k..(j + 1) * k], v, &b));
+                    }
                 }
                 out
             }
@@ -170,6 +186,11 @@ impl Matrix {
             Matrix::Sparse(x) => (0..x.n_rows()).map(|i| x.row(i).map(|(_, v)| v * v).sum()).collect(),
         }
     }
+}
+
+/// `out ← out + v · b`, for the few outputs of a linear model: views would cost more than the sums.
+fn add_scaled(out: &mut [f64], v: f64, b: &[f64]) {
+    out.iter_mut().zip(b).for_each(|(out, b)| *out += v * b);
 }
 
 impl From<Array2<f64>> for Matrix {

@@ -1,6 +1,6 @@
 //! The median rule for the bandwidth of a kernel, and the seeded draw of rows that it looks at.
 
-use ndarray::{Array2, ArrayView2, Axis};
+use ndarray::{Array2, Axis};
 use rand::seq::index;
 use rand_chacha::ChaCha8Rng;
 
@@ -25,11 +25,11 @@ pub enum Distance {
 /// # Errors
 /// [`KernelError::ZeroMedian`] where it is zero, or where there is no pair.
 pub fn median_bandwidth(parts: &[&Matrix], distance: Distance, rng: &mut ChaCha8Rng) -> Result<f64, KernelError> {
-    let rows = sample_rows(parts, MEDIAN_ROWS, rng);
-    if rows.nrows() < 2 {
+    let rows = sample(parts, MEDIAN_ROWS, rng);
+    if rows.n_rows() < 2 {
         return Err(KernelError::ZeroMedian);
     }
-    let mut distances = pairwise(rows.view(), distance);
+    let mut distances = pairwise(rows, distance);
     let n_pairs = distances.len();
     let middle = n_pairs / 2;
     let (below, at, _) = distances.select_nth_unstable_by(middle, f64::total_cmp);
@@ -40,8 +40,13 @@ pub fn median_bandwidth(parts: &[&Matrix], distance: Distance, rng: &mut ChaCha8
     if median > 0.0 { Ok(median) } else { Err(KernelError::ZeroMedian) }
 }
 
-/// At most `max_rows` of all rows of all parts, drawn without replacement and kept in order, `(m, d)`.
+/// At most `max_rows` of all rows of all parts, drawn without replacement and kept in order, `(m, d)`, dense.
 pub fn sample_rows(parts: &[&Matrix], max_rows: usize, rng: &mut ChaCha8Rng) -> Array2<f64> {
+    sample(parts, max_rows, rng).dense().into_owned()
+}
+
+/// The same rows; sparse where all parts are.
+pub fn sample(parts: &[&Matrix], max_rows: usize, rng: &mut ChaCha8Rng) -> Matrix {
     let n: usize = parts.iter().map(|p| p.n_rows()).sum();
     let mut chosen = index::sample(rng, n, max_rows.min(n)).into_vec();
     chosen.sort_unstable();
@@ -50,22 +55,26 @@ pub fn sample_rows(parts: &[&Matrix], max_rows: usize, rng: &mut ChaCha8Rng) -> 
     for part in parts {
         let end = start + part.n_rows();
         let here: Vec<usize> = chosen.iter().filter(|&&i| i >= start && i < end).map(|i| i - start).collect();
-        picked.push(Matrix::Dense(part.select_rows(&here).dense().into_owned()));
+        picked.push(part.select_rows(&here));
         start = end;
     }
-    Matrix::stack(&picked.iter().collect::<Vec<_>>()).dense().into_owned()
+    Matrix::stack(&picked.iter().collect::<Vec<_>>())
 }
 
 /// The distances of all pairs i < j, in order.
-fn pairwise(x: ArrayView2<f64>, distance: Distance) -> Vec<f64> {
+fn pairwise(x: Matrix, distance: Distance) -> Vec<f64> {
     let mut all = match distance {
         Distance::Manhattan => {
+            let x = x.dense();
             let mut out = Array2::zeros((x.nrows(), x.nrows()));
-            manhattan_into(x, x, out.view_mut());
+            manhattan_into(x.view(), x.view(), out.view_mut());
             out
         }
         Distance::Euclidean => {
-            let rows = KernelRows::shifted(x, &column_means(x));
+            let rows = match x {
+                Matrix::Dense(x) => KernelRows::shifted(x.view(), &column_means(x.view())),
+                sparse @ Matrix::Sparse(_) => KernelRows::unmoved(sparse),
+            };
             let mut out = Kernel::Linear.matrix(&rows, &rows);
             for (i, mut row) in out.axis_iter_mut(Axis(0)).enumerate() {
                 let norm = rows.squared_norms()[i];
@@ -78,7 +87,7 @@ fn pairwise(x: ArrayView2<f64>, distance: Distance) -> Vec<f64> {
             out
         }
     };
-    let n = x.nrows();
+    let n = all.nrows();
     let mut out = Vec::with_capacity(n * (n - 1) / 2);
     for (i, row) in all.axis_iter_mut(Axis(0)).enumerate() {
         out.extend(row.iter().skip(i + 1));

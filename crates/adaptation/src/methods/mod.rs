@@ -38,6 +38,8 @@ pub static METHODS: &[&dyn Method] = &[
     &EstimatorMethod::<class_structure::selective_pseudo_labeling::SelectivePseudoLabeling>::new(),
     &MetaMethod::<mmd::joint_geometrical_statistical_alignment::JointGeometricalStatisticalAlignment>::new(),
     &AdapterMethod::<mmd::feature_selection_mmd::FeatureSelectionMmd>::new(),
+    &MetaMethod::<class_structure::self_training::SelfTraining>::new(),
+    &EstimatorMethod::<class_structure::domain_adaptation_svm::DomainAdaptationSvm>::new(),
     &AdapterMethod::<reweighting::kernel_mean_matching::KernelMeanMatching>::new(),
     &MetaMethod::<parameters::fine_tuning::FineTuning>::new(),
 ];

@@ -3,8 +3,10 @@
 
 mod clusters_reference;
 mod conformance;
+mod domain_adaptation_svm_reference;
 mod joint_reference;
 mod manifold_reference;
 mod matching_reference;
 mod methods_reference;
+mod self_training_reference;
 mod stats_reference;
