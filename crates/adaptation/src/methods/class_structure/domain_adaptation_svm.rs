@@ -22,8 +22,10 @@
 //!
 //! **Cost.** One linear machine a round and class, on n_source + n_target rows at most, begun at the last one: about
 //! 40 rounds; memory for a copy of the rows. **When.** Classes moved gradually and lie apart in the target too.
-//! **When not.** Shares of classes differ strongly, or classes overlap in the target: the walk then loses its way; the
-//! machine is linear.
+//! **When not.** Shares of classes differ strongly, or the first machine is near chance: the walk then loses its way.
+//! On the heart data cleveland → hungarian rises from 77.9 to 78.7 % of balanced accuracy and cleveland → switzerland
+//! from 65.5 to 68.1, but long_beach_va → hungarian falls from 79.8 to 63.7; on the drifting gas sensors it ends
+//! below logistic regression on the sources in all four pairs, 44.9 to 62.7 on average. The machine is linear.
 
 use ndarray::{Array1, Array2};
 use schemars::JsonSchema;
@@ -81,7 +83,7 @@ impl Estimator for DomainAdaptationSvm {
         summary: "A linear support vector machine that walks from source to target: round by round it takes in target \
                   rows from its margin and lets source rows go.",
         when_to_use: "Classes moved gradually and are still apart in the target.",
-        when_not: "Classes overlap in the target, or their shares differ strongly.",
+        when_not: "Classes overlap in the target, or their shares differ strongly: it then does harm.",
         tasks: &[TaskKind::Classification],
         needs: Needs::Nothing,
         cost: "about 40 linear machines a class, on n_source + n_target rows at most",
