@@ -3,5 +3,6 @@
 pub mod conditional;
 pub mod mmd;
 mod permutation;
+pub mod weighted_columns;
 
 pub use permutation::{PermutationTest, permutation_test};

@@ -29,13 +29,13 @@
 
 use std::collections::BTreeMap;
 
-use ndarray::{Array1, Array2, ArrayView2, Axis, concatenate};
+use ndarray::{Array1, Array2, Axis};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::context::{Ctx, FitError};
 use crate::data::{Problem, TaskKind};
-use crate::linalg::kernels::{Kernel, KernelRows};
+use crate::distances::weighted_columns::{Apart, WeightedColumns};
 use crate::linalg::median::{Distance, median_bandwidth, sample_rows};
 use crate::linalg::{Matrix, column_means};
 use crate::methods::{Adaptation, Adapter, Card, DomainMaps, Family, Map, Needs, Toy};
@@ -48,6 +48,8 @@ const BY_CHANCE: f64 = 9.0;
 const SETTLED: f64 = 1e-7;
 const MAX_STEPS: usize = 100;
 const MAX_HALVINGS: usize = 40;
+/// The share of what the slope promises that a step must gain.
+const SUFFICIENT: f64 = 1e-4;
 
 /// By what columns are compared.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -200,10 +202,8 @@ fn by_means(rows: &Standardised) -> Weighed {
     let (source, target) = (rows.source.dense(), rows.target.dense());
     let squared = (column_means(source.view()) - column_means(target.view())).mapv(|v| v * v);
     let weights = onto_the_ball(squared.clone());
-    let varies = |j: usize| source.column(j).iter().chain(target.column(j)).any(|v| *v != 0.0);
-    let variance: f64 = weights.iter().enumerate().map(|(j, v)| if varies(j) { *v } else { 0.0 }).sum();
     let pairs = (source.nrows() as f64).recip() + (target.nrows() as f64).recip();
-    Weighed { distance: weights.dot(&squared), by_chance: pairs * variance, weights, bandwidth: None }
+    Weighed { distance: weights.dot(&squared), by_chance: pairs * weights.sum(), weights, bandwidth: None }
 }
 
 /// Negative weights to zero, and to a length of 1.
@@ -223,117 +223,46 @@ fn by_distribution(rows: &Standardised, params: &Params, ctx: &mut Ctx) -> Resul
     let mut rng = ctx.rng("feature_selection_mmd rows");
     let source = sample_rows(&[&rows.source], params.max_rows, &mut rng);
     let target = sample_rows(&[&rows.target], params.max_rows, &mut rng);
-    let compared = Compared::of(source.view(), target.view(), bandwidth);
-    compared.check_informative()?;
+    let compared = WeightedColumns::of(source.view(), target.view(), bandwidth)?;
 
-    let mut here = compared.at(compared.equal_weights());
+    let d = source.ncols();
+    let mut here = compared.at(Array1::from_elem(d, (d as f64).sqrt().recip()));
     ctx.phase("search")?;
     for step in 0..MAX_STEPS {
         ctx.step(step as u64, Some(MAX_STEPS as u64))?;
-        let Some(next) = compared.ascend(&here, ctx)? else { break };
+        let Some(next) = ascend(&compared, &here, ctx)? else { break };
         let moved = (&next.weights - &here.weights).iter().fold(0.0_f64, |m, v| m.max(v.abs()));
         here = next;
         if moved <= SETTLED {
             break;
         }
     }
-    let by_chance = compared.by_chance(&here);
-    Ok(Weighed { distance: here.distance, by_chance, weights: here.weights, bandwidth: Some(bandwidth) })
+    Ok(Weighed {
+        distance: here.distance,
+        by_chance: here.by_chance,
+        weights: here.weights,
+        bandwidth: Some(bandwidth),
+    })
 }
 
-/// The rows that the Gaussian kernel compares.
-struct Compared {
-    /// `(n, d)`, the source's first
-    rows: Array2<f64>,
-    /// 1/n_s on source rows, −1/n_t on target rows, `(n, 1)`
-    signs: Array2<f64>,
-    bandwidth: f64,
-}
-
-/// Weights, with the distance and its gradient there.
-struct Point {
-    weights: Array1<f64>,
-    distance: f64,
-    gradient: Array1<f64>,
-    /// The mean of the kernel over all pairs of rows.
-    mean_kernel: f64,
-}
-
-impl Compared {
-    fn of(source: ArrayView2<f64>, target: ArrayView2<f64>, bandwidth: f64) -> Self {
-        let n_source = source.nrows();
-        let signs = crate::distances::conditional::marginal_contrast(n_source, target.nrows());
-        Self { rows: stacked(source, target), signs, bandwidth }
+/// A point farther up, on the way along the gradient; `None` where there is none.
+fn ascend(compared: &WeightedColumns, here: &Apart, ctx: &Ctx) -> Result<Option<Apart>, FitError> {
+    let steepest = here.gradient.dot(&here.gradient).sqrt();
+    if steepest.is_nan() || steepest <= f64::MIN_POSITIVE {
+        return Ok(None);
     }
-
-    fn equal_weights(&self) -> Array1<f64> {
-        let d = self.rows.ncols() as f64;
-        Array1::from_elem(self.rows.ncols(), d.sqrt().recip())
-    }
-
-    fn weighted(&self, weights: &Array1<f64>) -> KernelRows {
-        let root = (self.rows.ncols() as f64).sqrt();
-        KernelRows::new(&self.rows * &weights.mapv(|v| (root * v).sqrt()))
-    }
-
-    fn kernel(&self) -> Kernel {
-        Kernel::Rbf { bandwidth: self.bandwidth }
-    }
-
-    /// Refuses a bandwidth under which all rows, or none, are alike.
-    fn check_informative(&self) -> Result<(), FitError> {
-        let some = sample_of(&self.rows, 200);
-        let rows = KernelRows::new(some);
-        let k = self.kernel().matrix(&rows, &rows);
-        self.kernel().check_informative(k.view()).map_err(|e| FitError::Degenerate(e.to_string()))
-    }
-
-    /// `∂/∂v_j Σ_ab s_a s_b k_v(a, b) = −(√d/2σ²) Σ_ab s_a s_b k_v(a, b) (x_aj − x_bj)²`, whose square falls apart into
-    /// products with `K s` and `K (s ⊙ x_j)`.
-    fn at(&self, weights: Array1<f64>) -> Point {
-        let kernel_rows = self.weighted(&weights);
-        let signed = &self.rows * &self.signs;
-        let ones = Array2::ones((self.rows.nrows(), 1));
-        let right = concatenate![Axis(1), signed, self.signs, ones];
-        let product = self.kernel().dot(&kernel_rows, &kernel_rows, right.view());
-        let d = self.rows.ncols();
-        let seen = product.column(d).insert_axis(Axis(1)).to_owned() * &self.signs;
-        let across = (&signed * &product.slice(ndarray::s![.., ..d])).sum_axis(Axis(0));
-        let alone = (&self.rows * &self.rows * &seen).sum_axis(Axis(0));
-        let factor = -(d as f64).sqrt() / (2.0 * self.bandwidth * self.bandwidth);
-        let n = self.rows.nrows() as f64;
-        Point {
-            weights,
-            distance: seen.sum(),
-            gradient: (alone - across) * 2.0 * factor,
-            mean_kernel: product.column(d + 1).sum() / (n * n),
+    let mut step = steepest.recip();
+    for _ in 0..MAX_HALVINGS {
+        ctx.check()?;
+        let weights = into_the_ball(&here.weights + &(&here.gradient * step));
+        let gained = here.gradient.dot(&(&weights - &here.weights));
+        let next = compared.at(weights);
+        if next.distance >= here.distance + SUFFICIENT * gained && next.distance > here.distance {
+            return Ok(Some(next));
         }
+        step *= 0.5;
     }
-
-    /// A point farther up, on the way along the gradient; `None` where there is none.
-    fn ascend(&self, here: &Point, ctx: &Ctx) -> Result<Option<Point>, FitError> {
-        let steepest = here.gradient.dot(&here.gradient).sqrt();
-        if steepest.is_nan() || steepest <= f64::MIN_POSITIVE {
-            return Ok(None);
-        }
-        let mut step = steepest.recip();
-        for _ in 0..MAX_HALVINGS {
-            ctx.check()?;
-            let weights = into_the_ball(&here.weights + &(&here.gradient * step));
-            let gained = here.gradient.dot(&(&weights - &here.weights));
-            let next = self.at(weights);
-            if next.distance >= here.distance + 1e-4 * gained && next.distance > here.distance {
-                return Ok(Some(next));
-            }
-            step *= 0.5;
-        }
-        Ok(None)
-    }
-
-    /// `(1/n_s + 1/n_t) (1 − mean k)`
-    fn by_chance(&self, point: &Point) -> f64 {
-        self.signs.iter().map(|s| s * s).sum::<f64>() * (1.0 - point.mean_kernel)
-    }
+    Ok(None)
 }
 
 /// Negative weights to zero, and to a length of at most 1.
@@ -341,16 +270,6 @@ fn into_the_ball(v: Array1<f64>) -> Array1<f64> {
     let v = v.mapv(|x| x.max(0.0));
     let length = v.dot(&v).sqrt();
     if length > 1.0 { v / length } else { v }
-}
-
-fn stacked(a: ArrayView2<f64>, b: ArrayView2<f64>) -> Array2<f64> {
-    concatenate![Axis(0), a, b]
-}
-
-/// At most `most` rows, evenly spread.
-fn sample_of(x: &Array2<f64>, most: usize) -> Array2<f64> {
-    let every = x.nrows().div_ceil(most).max(1);
-    x.select(Axis(0), &(0..x.nrows()).step_by(every).collect::<Vec<_>>())
 }
 
 /// The columns in ascending order of weight; equal ones in their own order.
@@ -378,7 +297,6 @@ fn below_the_widest_gap(weights: &Array1<f64>) -> Vec<usize> {
 
 #[cfg(test)]
 mod tests {
-    use ndarray::array;
     use rand::{RngExt, SeedableRng};
     use rand_chacha::ChaCha8Rng;
     use serde_json::{Value, json};
@@ -442,24 +360,6 @@ mod tests {
                 let got = fit(&problem, json!({"kernel": kernel})).unwrap();
                 assert_eq!(got.maps.target, Map::Identity, "{kernel}, {d}: {:?}", got.diagnostics);
             }
-        }
-    }
-
-    #[test]
-    fn the_gradient_is_that_of_the_distance() {
-        let problem = problem((20, 15), 3, |_, j, v| v + j as f64);
-        let rows = Standardised::of(&problem);
-        let compared = Compared::of(rows.source.dense().view(), rows.target.dense().view(), 1.3);
-        let at = array![0.3, 0.9, 0.5];
-        let point = compared.at(at.clone());
-        for j in 0..3 {
-            let by = |step: f64| {
-                let mut v = at.clone();
-                v[j] += step;
-                compared.at(v).distance
-            };
-            let slope = (by(1e-5) - by(-1e-5)) / 2e-5;
-            assert!((slope - point.gradient[j]).abs() < 1e-8, "{slope} and {}", point.gradient[j]);
         }
     }
 
