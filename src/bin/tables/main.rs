@@ -17,6 +17,10 @@ use std::path::PathBuf;
 use anyhow::Context;
 use clap::Parser;
 
+/// The service's own, so that figures are the service's.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 #[derive(Parser)]
 struct Arguments {
     /// The folder of the benchmark data.
