@@ -1,7 +1,7 @@
 //! One table: every row over every task, through the engine.
 
 use std::path::Path;
-use std::rc::Rc;
+use std::sync::Arc;
 
 use adaptation::context::{Ctx, FitError, Silent};
 use adaptation::data::{DomainTable, TaskKind};
@@ -10,6 +10,7 @@ use adaptation::features::{FeatureParams, Scaling};
 use adaptation::learners::Prediction;
 use adaptation::methods::{self, Needs};
 use anyhow::Context;
+use rayon::prelude::*;
 use serde_json::Value;
 
 use super::catalogue::{Pairs, Protocol, Row, Table};
@@ -19,10 +20,12 @@ use super::measure::Cost;
 /// What one task is fitted on and scored by.
 struct Task {
     head: String,
+    /// Which draw of the pair it is, and the seed.
+    draw: u64,
     sources: Vec<DomainTable>,
-    target: Rc<DomainTable>,
+    target: Arc<DomainTable>,
     /// Rows that no fit sees; `None` where the target's own rows are scored.
-    unseen: Option<Rc<DomainTable>>,
+    unseen: Option<Arc<DomainTable>>,
 }
 
 /// Prints a table, or why it is skipped; of all methods where none is named.
@@ -56,14 +59,14 @@ fn line(table: &Table, row: &Row, heads: &[&str], tasks: &[Task]) -> Result<Stri
     let params: Value = serde_json::from_str(row.params).map_err(|e| format!("{}: {e}", row.params))?;
     method.check(&params).map_err(|e| format!("skipped, its settings do not fit: {e}"))?;
     let cost = Cost::begin();
+    // Tasks side by side keep all threads busy; each is seeded by itself, so that their order changes nothing.
+    let score = |task: &Task| score(table, row, task).map_err(|e| format!("{} failed: {e}", task.head));
+    let scores: Vec<Result<f64, String>> = tasks.par_iter().map(score).collect();
+    let scores: Vec<f64> = scores.into_iter().collect::<Result<_, String>>()?;
     let mut means = Vec::new();
     for head in heads {
-        let mine: Vec<&Task> = tasks.iter().filter(|t| t.head == *head).collect();
-        let mut sum = 0.0;
-        for (seed, task) in mine.iter().enumerate() {
-            sum += score(table, row, task, seed as u64).map_err(|e| format!("{head} failed: {e}"))?;
-        }
-        means.push(100.0 * sum / mine.len() as f64);
+        let mine: Vec<f64> = tasks.iter().zip(&scores).filter(|(t, _)| t.head == *head).map(|(_, s)| *s).collect();
+        means.push(100.0 * mine.iter().sum::<f64>() / mine.len() as f64);
     }
     let [cpu, mib] = cost.cells();
     let learner = if method.brings_predictor() { "its own" } else { row.learner.name };
@@ -79,7 +82,7 @@ fn line(table: &Table, row: &Row, heads: &[&str], tasks: &[Task]) -> Result<Stri
     ))
 }
 
-fn score(table: &Table, row: &Row, task: &Task, seed: u64) -> Result<f64, String> {
+fn score(table: &Table, row: &Row, task: &Task) -> Result<f64, String> {
     let json = |text: &str| serde_json::from_str::<Value>(text).map_err(|e| format!("{text}: {e}"));
     let oracle = methods::find(row.method).is_some_and(|m| m.card().needs == Needs::TargetLabels);
     let scaling = match table.protocol {
@@ -96,10 +99,10 @@ fn score(table: &Table, row: &Row, task: &Task, seed: u64) -> Result<f64, String
         learner: Choice { id: row.learner.id.into(), params: json(row.learner.params)? },
         features: FeatureParams { scaling: scaling_of(scaling)?, ..FeatureParams::default() },
         evaluation,
-        seed,
+        seed: task.draw,
     };
     let input = Input { task: TaskKind::Classification, sources: &task.sources, target: &task.target, base: None };
-    let outcome = engine::run(&spec, &input, &mut Ctx::new(seed, &Silent)).map_err(|e: FitError| e.to_string())?;
+    let outcome = engine::run(&spec, &input, &mut Ctx::new(task.draw, &Silent)).map_err(|e: FitError| e.to_string())?;
     match &task.unseen {
         Some(unseen) => share_right(&outcome.model, unseen),
         None => {
@@ -135,12 +138,12 @@ fn tasks(table: &Table, folder: &Path) -> anyhow::Result<Vec<Task>> {
             _ => Ok(domain),
         }
     };
-    let domains = table.domains.iter().map(|d| read(d.file).map(Rc::new)).collect::<anyhow::Result<Vec<_>>>()?;
+    let domains = table.domains.iter().map(|d| read(d.file).map(Arc::new)).collect::<anyhow::Result<Vec<_>>>()?;
     let tests = table
         .domains
         .iter()
-        .map(|d| d.test.map(|file| read(file).map(Rc::new)).transpose())
-        .collect::<anyhow::Result<Vec<Option<Rc<DomainTable>>>>>()?;
+        .map(|d| d.test.map(|file| read(file).map(Arc::new)).transpose())
+        .collect::<anyhow::Result<Vec<Option<Arc<DomainTable>>>>>()?;
     let place = |short: &str| {
         table
             .domains
@@ -177,6 +180,7 @@ fn tasks(table: &Table, folder: &Path) -> anyhow::Result<Vec<Task>> {
             });
             tasks.push(Task {
                 head: head.clone(),
+                draw,
                 sources: sources.collect(),
                 target: seen.clone(),
                 unseen: unseen.clone(),

@@ -5,6 +5,8 @@
 
 use ndarray::Array2;
 
+use crate::linalg::gram;
+
 /// Where labels come from: known codes of source rows, pseudo-labels of target rows.
 #[derive(Debug, Clone, Copy)]
 pub struct RowClasses<'a> {
@@ -71,8 +73,8 @@ pub fn joint_probabilities(classes: RowClasses) -> Array2<f64> {
 
 /// ‖E Eᵀ‖_F without forming it: `‖EᵀE‖_F` of the small side.
 pub fn frobenius_of_outer(e: &Array2<f64>) -> f64 {
-    let gram = crate::linalg::matmul_tn(e.view(), e.view());
-    gram.iter().map(|v| v * v).sum::<f64>().sqrt()
+    let squares = gram(e.view());
+    squares.iter().map(|v| v * v).sum::<f64>().sqrt()
 }
 
 #[cfg(test)]

@@ -12,9 +12,7 @@ use crate::context::{Ctx, FitError};
 use crate::data::Problem;
 use crate::linalg::kernels::Kernel;
 use crate::linalg::nystrom::{Nystrom, NystromError, landmarks_of};
-use crate::linalg::{
-    Constrained, DecomposeError, Matrix, PrincipalAxes, column_means, matmul, matmul_tn, top_constrained,
-};
+use crate::linalg::{Constrained, DecomposeError, Matrix, PrincipalAxes, column_means, gram, matmul, top_constrained};
 use crate::params::{Bandwidth, KernelName};
 
 /// Where the number of components is not given; the dimension of the published tables.
@@ -171,7 +169,7 @@ impl ComponentSpace {
         let mut rows = features.apply(pooled);
         let mean = column_means(rows.view());
         rows -= &mean;
-        let scatter = matmul_tn(rows.view(), rows.view());
+        let scatter = gram(rows.view());
         if scatter.diag().sum() <= 1e-24 * rows.nrows() as f64 * mean.dot(&mean) {
             return Err(FitError::Degenerate("all rows of all domains are equal: no component varies".into()));
         }

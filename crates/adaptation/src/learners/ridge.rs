@@ -18,7 +18,7 @@ use super::contract::{Learner, LearnerCard, LinearModel, Start, Targets, Trainin
 use super::linear::{Classes, LinearPredictor, Objective, Output, shares, start_model};
 use crate::context::{Ctx, FitError};
 use crate::data::TaskKind;
-use crate::linalg::{DecomposeError, Matrix, matmul, matmul_nt, matmul_tn, solve_spd, thin_svd};
+use crate::linalg::{DecomposeError, Matrix, gram, matmul, matmul_nt, matmul_tn, solve_spd, thin_svd};
 use crate::params::Checked;
 use crate::parts::{LoadError, Parts};
 
@@ -139,11 +139,11 @@ fn closed_form(
     let delta = if l2 == 0.0 {
         least_norm(&a, &b).map_err(numerical)?
     } else if d <= n {
-        let gram = matmul_tn(a.view(), a.view()) + &(Array2::<f64>::eye(d) * l2);
-        solve_spd(gram.view(), matmul_tn(a.view(), b.view()).view()).map_err(numerical)?
+        let squares = gram(a.view()) + &(Array2::<f64>::eye(d) * l2);
+        solve_spd(squares.view(), matmul_tn(a.view(), b.view()).view()).map_err(numerical)?
     } else {
-        let gram = matmul_nt(a.view(), a.view()) + &(Array2::<f64>::eye(n) * l2);
-        matmul_tn(a.view(), solve_spd(gram.view(), b.view()).map_err(numerical)?.view())
+        let squares = matmul_nt(a.view(), a.view()) + &(Array2::<f64>::eye(n) * l2);
+        matmul_tn(a.view(), solve_spd(squares.view(), b.view()).map_err(numerical)?.view())
     };
     let coef = centre.coef + delta.t();
     let intercept = y_mean - coef.dot(&x_mean);

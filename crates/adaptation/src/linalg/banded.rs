@@ -10,7 +10,7 @@
 
 use ndarray::{Array1, Array2, ArrayView1, Axis};
 
-use super::{DecomposeError, matmul, matmul_tn, top_symmetric_eigen};
+use super::{DecomposeError, gram, matmul, top_symmetric_eigen};
 
 /// How often the bound on what is left to gain is computed: it sorts, a step does not.
 const STEPS_PER_BOUND: usize = 10;
@@ -92,8 +92,8 @@ impl BandedLeastSquares {
     /// # Errors
     /// Where the largest singular value of the features cannot be found.
     pub fn new(features: Array2<f64>, goal: Array1<f64>, band: Band) -> Result<Self, DecomposeError> {
-        let gram = matmul_tn(features.view(), features.view());
-        let (top, _) = top_symmetric_eigen(gram.view(), 1)?;
+        let squares = gram(features.view());
+        let (top, _) = top_symmetric_eigen(squares.view(), 1)?;
         // A hair above the largest eigenvalue, lest rounding make the step too long.
         let largest = top.first().map_or(0.0, |v| v * (1.0 + 1e-6));
         let step = if largest > 0.0 { largest.recip() } else { 0.0 };

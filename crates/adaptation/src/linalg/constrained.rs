@@ -11,7 +11,7 @@
 
 use ndarray::{Array1, Array2, ArrayView2, Axis};
 
-use super::{DecomposeError, matmul, matmul_nt, matmul_tn, symmetric_eigen, top_symmetric_eigen};
+use super::{DecomposeError, gram, matmul, matmul_nt, matmul_tn, symmetric_eigen, top_symmetric_eigen};
 
 /// Directions of the constraint whose length is below this share of the longest are rounding.
 const RELATIVE_FLOOR: f64 = 1e-12;
@@ -59,7 +59,7 @@ impl Root {
             return Ok(Self { q: Array2::zeros((a.nrows(), 0)), shrink: Array1::zeros(0) });
         }
         let scaled = &a / largest;
-        let (squares, z) = symmetric_eigen(matmul_tn(scaled.view(), scaled.view()).view())?;
+        let (squares, z) = symmetric_eigen(gram(scaled.view()).view())?;
         let floor = RELATIVE_FLOOR * squares.last().copied().unwrap_or(0.0);
         let kept: Vec<usize> = (0..squares.len()).filter(|&i| squares[i] > floor && squares[i] > 0.0).collect();
         let lengths: Array1<f64> = kept.iter().map(|&i| squares[i].sqrt()).collect();

@@ -1,6 +1,7 @@
 //! Products of dense matrices, with parallelism chosen by problem size only, so that the
 //! result does not depend on how many threads there are.
 
+use faer::linalg::matmul::triangular::{self, BlockStructure};
 use faer::{Accum, Par};
 use faer_ext::IntoFaer;
 use ndarray::{Array1, Array2, ArrayView2, Axis};
@@ -27,6 +28,37 @@ pub fn matmul(a: ArrayView2<f64>, b: ArrayView2<f64>) -> Array2<f64> {
 /// `aᵀ · b`, shapes `(n, k)` and `(n, m)` → `(k, m)`.
 pub fn matmul_tn(a: ArrayView2<f64>, b: ArrayView2<f64>) -> Array2<f64> {
     matmul(a.reversed_axes(), b)
+}
+
+/// `aᵀ · b`, shapes `(n, k)` and `(n, k)` → `(k, k)`, of a product that is symmetric: half the work, and exactly so.
+pub fn symmetric_tn(a: ArrayView2<f64>, b: ArrayView2<f64>) -> Array2<f64> {
+    assert_eq!(a.dim(), b.dim(), "a symmetric product has equal sides");
+    let (n, k) = a.dim();
+    let mut out = Array2::zeros((k, k));
+    let (lower, whole) = (BlockStructure::TriangularLower, BlockStructure::Rectangular);
+    let par = parallelism(n * k * k / 2);
+    triangular::matmul(
+        out.view_mut().into_faer(),
+        lower,
+        Accum::Replace,
+        a.reversed_axes().into_faer(),
+        whole,
+        b.into_faer(),
+        whole,
+        1.0,
+        par,
+    );
+    for i in 0..k {
+        for j in 0..i {
+            out[[j, i]] = out[[i, j]];
+        }
+    }
+    out
+}
+
+/// `xᵀ · x`, `(n, k)` → `(k, k)`.
+pub fn gram(x: ArrayView2<f64>) -> Array2<f64> {
+    symmetric_tn(x, x)
 }
 
 /// `a · bᵀ`, shapes `(n, k)` and `(m, k)` → `(n, m)`.

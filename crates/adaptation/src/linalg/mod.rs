@@ -30,7 +30,7 @@ pub use decompose::{
     DecomposeError, MAX_WHOLE, Svd, Triangle, cholesky, inverse_sqrt_spd, solve_spd, solve_triangular, sqrt_spd,
     symmetric_eigen, thin_svd, top_symmetric_eigen,
 };
-pub use dense::{column_means, matmul, matmul_nt, matmul_tn};
+pub use dense::{column_means, gram, matmul, matmul_nt, matmul_tn, symmetric_tn};
 pub use fourier::gaussian_frequencies;
 pub use geodesic::Geodesic;
 pub use matrix::{Matrix, SparseRows};

@@ -8,7 +8,7 @@
 use ndarray::{Array1, Array2, ArrayView2, Axis, ShapeBuilder, s};
 
 use super::decompose::symmetric_eigen;
-use super::dense::{matmul, matmul_tn};
+use super::dense::{gram, matmul, matmul_tn};
 
 /// Residuals relative to the largest magnitude at which the answer is believed.
 const ACCEPT: f64 = 1e-11;
@@ -164,7 +164,7 @@ impl<'a> Space<'a> {
 
 /// Orthonormal columns that span those of `x`; directions that vanished are left out.
 fn orthonormal(x: Array2<f64>) -> Option<Array2<f64>> {
-    let (squares, vectors) = symmetric_eigen(matmul_tn(x.view(), x.view()).view()).ok()?;
+    let (squares, vectors) = symmetric_eigen(gram(x.view()).view()).ok()?;
     let largest = squares.last().copied().unwrap_or(0.0);
     let kept: Vec<usize> = (0..squares.len()).filter(|&i| squares[i] > VANISHED * largest).collect();
     let directions = vectors.select(Axis(1), &kept) / kept.iter().map(|&i| squares[i].sqrt()).collect::<Array1<f64>>();

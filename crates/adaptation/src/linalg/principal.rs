@@ -2,7 +2,7 @@
 
 use ndarray::{Array1, Array2, ArrayView2, s};
 
-use super::{DecomposeError, column_means, matmul_tn, symmetric_eigen, thin_svd};
+use super::{DecomposeError, column_means, gram, symmetric_eigen, thin_svd};
 
 /// Axes whose variance is below this share of the largest are rounding, and are left out.
 const RELATIVE_FLOOR: f64 = 1e-12;
@@ -29,7 +29,7 @@ impl PrincipalAxes {
         let centred = &x - &mean;
         let degrees = (x.nrows() as f64 - 1.0).max(1.0);
         let (variances, axes) = if x.ncols() <= x.nrows() {
-            let covariance = matmul_tn(centred.view(), centred.view()) / degrees;
+            let covariance = gram(centred.view()) / degrees;
             let (values, vectors) = symmetric_eigen(covariance.view())?;
             (values.slice(s![..;-1]).to_owned(), vectors.slice(s![.., ..;-1]).to_owned())
         } else {

@@ -37,7 +37,7 @@ use crate::data::{Dataset, Problem, TaskKind};
 use crate::learners::nearest_centroid::Centroids;
 use crate::learners::{Prediction, Predictor, Scores, refuse_one_class};
 use crate::linalg::{
-    DecomposeError, Matrix, PrincipalAxes, Triangle, cholesky, column_means, matmul, matmul_tn, solve_triangular,
+    DecomposeError, Matrix, PrincipalAxes, Triangle, cholesky, column_means, gram, matmul, solve_triangular,
     top_symmetric_eigen,
 };
 use crate::methods::{Card, DomainMaps, Estimate, Estimator, Family, Map, Needs, Toy};
@@ -223,8 +223,8 @@ impl Rounds {
             sums.row_mut(c).scaled_add(w, &self.rows.row(i));
         }
         // Xᵀ D X, and what is left of it within classes: Xᵀ L X.
-        let degrees = matmul_tn(weighted.view(), weighted.view());
-        let mut within = &degrees - &matmul_tn(sums.view(), sums.view());
+        let degrees = gram(weighted.view());
+        let mut within = &degrees - &gram(sums.view());
         within.diag_mut().mapv_inplace(|v| v + params.regularization);
         let root = cholesky(within.view()).map_err(numerical)?;
         let back = |x: Array2<f64>| solve_triangular(root.view(), x.view(), Triangle::LowerTransposed);

@@ -47,7 +47,8 @@ use crate::linalg::graph::{Graph, Join};
 use crate::linalg::kernels::Kernel;
 use crate::linalg::neighbors::{Near, Searchable};
 use crate::linalg::{
-    Constrained, DecomposeError, Matrix, Triangle, cholesky, matmul, matmul_tn, solve_triangular, top_symmetric_eigen,
+    Constrained, DecomposeError, Matrix, Triangle, cholesky, gram, matmul, matmul_tn, solve_triangular, symmetric_tn,
+    top_symmetric_eigen,
 };
 use crate::methods::{Card, DomainMaps, Estimate, Estimator, Family, Map, Needs, Toy};
 use crate::params::Checked;
@@ -231,14 +232,14 @@ impl<'a> Rounds<'a> {
         for ((&c, w), e) in codes.iter().zip(&weights).zip(&shares) {
             norm += w * w * (1.0 - 2.0 * e) + w * e * totals[c] * squared_shares[c];
         }
-        let mut within = matmul_tn(weighted.view(), weighted.view());
+        let mut within = gram(weighted.view());
         if norm > 0.0 {
             within /= norm.sqrt()
         } else {
             within.fill(0.0)
         }
         let present = (0..n_classes).filter(|&c| totals[c] > 0.0).collect();
-        let target = matmul_tn(target, target);
+        let target = gram(target);
         Self {
             space,
             params,
@@ -275,10 +276,10 @@ impl<'a> Rounds<'a> {
         matched.scaled_add(alpha, &self.target);
         matched -= &matmul_tn((&q * &u.view().insert_axis(Axis(1))).view(), q.view());
         let mut left = matched / self.norm_of_r(&sizes, &u);
-        let smooth = self.graph.as_ref().map(|graph| {
-            let product = matmul_tn(rows, graph.laplacian_dot(rows).view());
-            (&product + &product.t()) * (0.5 / graph.laplacian_norm())
-        });
+        let smooth = self
+            .graph
+            .as_ref()
+            .map(|graph| symmetric_tn(rows, graph.laplacian_dot(rows).view()) / graph.laplacian_norm());
         // The sum of two Laplacians of norm one on different rows has the norm √2.
         let parts = f64::from(u8::from(self.within.diag().sum() > 0.0)) + f64::from(u8::from(smooth.is_some()));
         let factor = self.params.structure / parts.max(1.0).sqrt();

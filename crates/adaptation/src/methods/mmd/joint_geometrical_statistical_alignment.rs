@@ -41,7 +41,9 @@ use crate::data::{Problem, TaskKind};
 use crate::distances::conditional::{RowClasses, class_contrasts, frobenius_of_outer, marginal_contrast};
 use crate::features::{ComponentSpace, Lens, varying};
 use crate::learners::{BoundLearner, PseudoLabels};
-use crate::linalg::{DecomposeError, Triangle, cholesky, column_means, matmul_tn, solve_triangular, top_constrained};
+use crate::linalg::{
+    DecomposeError, Triangle, cholesky, column_means, gram, matmul_tn, solve_triangular, top_constrained,
+};
 use crate::methods::{Card, DomainMaps, Family, FittedMethod, Map, MetaEstimator, Needs, Toy};
 use crate::params::{Bandwidth, Checked, KernelName};
 
@@ -249,7 +251,7 @@ impl Scatters {
             mean *= count.sqrt();
         }
         let target = &target - &column_means(target);
-        let scatter = |x: Array2<f64>| matmul_tn(x.view(), x.view());
+        let scatter = |x: Array2<f64>| gram(x.view());
         Self { within: scatter(within), between: scatter(between), target: scatter(target) }
     }
 }

@@ -36,7 +36,7 @@ use crate::data::{Problem, TaskKind};
 use crate::distances::conditional::{RowClasses, joint_probabilities};
 use crate::features::{ComponentSpace, Lens};
 use crate::learners::{BoundLearner, PseudoLabels};
-use crate::linalg::{Whitened, matmul, matmul_tn};
+use crate::linalg::{Whitened, gram, matmul, matmul_tn};
 use crate::methods::{Card, DomainMaps, Family, FittedMethod, Map, MetaEstimator, Needs, Toy};
 use crate::params::{Bandwidth, Checked, KernelName};
 
@@ -169,7 +169,7 @@ fn objective(n_classes: usize, mu: f64) -> Array2<f64> {
 
 /// ‖E K Eᵀ‖_F = tr(G K G K)^½ with G = Eᵀ E.
 fn frobenius(e: &Array2<f64>, k: &Array2<f64>) -> f64 {
-    let gk = matmul(matmul_tn(e.view(), e.view()).view(), k.view());
+    let gk = matmul(gram(e.view()).view(), k.view());
     gk.dot(&gk).diag().sum().max(f64::MIN_POSITIVE).sqrt()
 }
 

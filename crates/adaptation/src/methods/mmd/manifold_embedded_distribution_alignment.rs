@@ -44,7 +44,7 @@ use crate::linalg::kernels::Kernel;
 use crate::linalg::neighbors::Searchable;
 use crate::linalg::nystrom::{Nystrom, NystromError, landmarks_of};
 use crate::linalg::{
-    Geodesic, Matrix, PrincipalAxes, Triangle, cholesky, matmul, matmul_tn, solve_spd, solve_triangular,
+    Geodesic, Matrix, PrincipalAxes, Triangle, cholesky, gram, matmul, matmul_tn, solve_spd, solve_triangular,
 };
 use crate::methods::{Card, DomainMaps, Estimate, Estimator, Family, Map, Needs, Toy};
 use crate::params::Checked;
@@ -295,7 +295,7 @@ impl Rounds {
         }
         let a = matmul_tn(self.whitened.view(), contrasts.view()) * (params.alignment / norm).sqrt();
         // (I + A Aᵀ)⁻¹ = I − A (I + Aᵀ A)⁻¹ Aᵀ
-        let inner = matmul_tn(a.view(), a.view()) + Array2::<f64>::eye(a.ncols());
+        let inner = gram(a.view()) + Array2::<f64>::eye(a.ncols());
         let along = matmul_tn(a.view(), self.wanted.view());
         let share = solve_spd(inner.view(), along.view()).map_err(|e| FitError::Numerical(e.to_string()))?;
         Ok(&self.wanted - &matmul(a.view(), share.view()))

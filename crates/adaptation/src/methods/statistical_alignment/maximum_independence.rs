@@ -43,7 +43,7 @@ use crate::data::{Dataset, Labels, Problem, Task, TaskKind};
 use crate::features::ComponentFeatures;
 use crate::linalg::kernels::Kernel;
 use crate::linalg::nystrom::landmarks_of;
-use crate::linalg::{Matrix, column_means, matmul, matmul_nt, matmul_tn, sqrt_spd, top_symmetric_eigen};
+use crate::linalg::{Matrix, column_means, gram, matmul, matmul_nt, matmul_tn, sqrt_spd, top_symmetric_eigen};
 use crate::methods::{Adaptation, Adapter, Card, DomainMaps, Family, Map, Needs, Toy};
 use crate::params::{Bandwidth, Checked, KernelName};
 
@@ -250,7 +250,7 @@ impl Components {
         // With a mean square of 1 a row, fourth powers neither overflow nor vanish; every term is of degree 2.
         f *= (n / total).sqrt();
         let numerical = |e: crate::linalg::DecomposeError| FitError::Numerical(e.to_string());
-        let scatter = matmul_tn(f.view(), f.view());
+        let scatter = gram(f.view());
         let a = rows.sums(&f);
         let b = matmul_tn(f.slice(s![..y.nrows(), ..]), y.view());
         drop(f);

@@ -44,7 +44,9 @@ use crate::context::{Ctx, FitError};
 use crate::data::{Problem, TaskKind};
 use crate::distances::conditional::marginal_contrast;
 use crate::features::{ComponentSpace, Lens, varying};
-use crate::linalg::{DecomposeError, Triangle, cholesky, matmul, matmul_tn, solve_triangular, top_constrained};
+use crate::linalg::{
+    DecomposeError, Triangle, cholesky, gram, matmul, matmul_tn, solve_triangular, symmetric_tn, top_constrained,
+};
 use crate::methods::{Adaptation, Adapter, Card, DomainMaps, Family, Map, Needs, Toy};
 use crate::params::{Bandwidth, Checked, KernelName};
 
@@ -211,12 +213,12 @@ impl Matching {
     fn solve(&self, params: &Params) -> Result<Solution, FitError> {
         let numerical = |e: DecomposeError| FitError::Numerical(e.to_string());
         let weighted = &self.rows * &self.inverse.mapv(f64::sqrt).insert_axis(Axis(1));
-        let mut t = matmul_tn(weighted.view(), weighted.view());
+        let mut t = gram(weighted.view());
         drop(weighted);
         let ridge = RIDGE * t.diag().sum() / t.nrows() as f64;
         t.diag_mut().iter_mut().for_each(|v| *v += ridge);
         let root = cholesky(t.view()).map_err(numerical)?;
-        let inner = matmul(matmul_tn(root.view(), self.scatter.view()).view(), root.view());
+        let inner = symmetric_tn(root.view(), matmul(self.scatter.view(), root.view()).view());
         let a = matmul_tn(root.view(), self.a.view());
         let found = top_constrained(inner, a.view(), params.regularization, self.k).map_err(numerical)?;
         let found = varying(found, self.asked)?;
