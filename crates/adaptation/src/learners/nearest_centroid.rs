@@ -82,12 +82,16 @@ impl Centroids {
 
     /// ‖x_i − μ_p‖, `(n, p)`.
     pub fn distances(&self, x: &Matrix) -> Array2<f64> {
-        let dense = x.dense();
+        let (dense, means) = (x.dense(), self.means.as_standard_layout());
+        let dense = dense.as_standard_layout();
         let mut out = Array2::zeros((x.n_rows(), self.present.len()));
         for (row, mut out) in dense.axis_iter(Axis(0)).zip(out.axis_iter_mut(Axis(0))) {
-            for (mean, out) in self.means.axis_iter(Axis(0)).zip(&mut out) {
+            for (mean, out) in means.axis_iter(Axis(0)).zip(&mut out) {
                 // Measured directly: the expanded form loses the digits that tell near means apart.
-                *out = row.iter().zip(mean).map(|(a, b)| (a - b) * (a - b)).sum::<f64>().sqrt();
+                *out = match (row.as_slice(), mean.as_slice()) {
+                    (Some(row), Some(mean)) => squared_distance(row, mean).sqrt(),
+                    _ => row.iter().zip(mean).map(|(a, b)| (a - b) * (a - b)).sum::<f64>().sqrt(),
+                };
             }
         }
         out
@@ -110,6 +114,20 @@ impl Centroids {
         }
         scores
     }
+}
+
+/// ‖a − b‖², summed in lanes that the processor takes together.
+fn squared_distance(a: &[f64], b: &[f64]) -> f64 {
+    const LANES: usize = 8;
+    let mut sums = [0.0; LANES];
+    let (chunks_a, chunks_b) = (a.chunks_exact(LANES), b.chunks_exact(LANES));
+    let rest = chunks_a.remainder().iter().zip(chunks_b.remainder()).map(|(a, b)| (a - b) * (a - b)).sum::<f64>();
+    for (a, b) in chunks_a.zip(chunks_b) {
+        for ((sum, a), b) in sums.iter_mut().zip(a).zip(b) {
+            *sum += (a - b) * (a - b);
+        }
+    }
+    sums.iter().sum::<f64>() + rest
 }
 
 impl Predictor for Centroids {

@@ -11,7 +11,7 @@
 
 use ndarray::{Array1, Array2, ArrayView2, Axis};
 
-use super::{DecomposeError, gram, matmul, matmul_nt, matmul_tn, symmetric_eigen, top_symmetric_eigen};
+use super::{DecomposeError, gram, matmul, matmul_nt, matmul_tn, solve_spd, symmetric_eigen, top_symmetric_eigen};
 
 /// Directions of the constraint whose length is below this share of the longest are rounding.
 const RELATIVE_FLOOR: f64 = 1e-12;
@@ -41,6 +41,43 @@ pub fn top_constrained(
     let (values, vectors) = top_symmetric_eigen(inner.view(), k)?;
     let along = matmul_tn(q.view(), vectors.view()) * &shrink.insert_axis(Axis(1));
     Ok(Constrained { values, vectors: vectors - matmul(q.view(), along.view()) })
+}
+
+/// The numerator `Y Yᵀ` of an eigenproblem under constraints, by its factor, for any number of constraints.
+///
+/// Its directions are found among the p columns of Y instead of in all r dimensions: with `C = A Aᵀ/λ + I`, u an
+/// eigenvector of `Yᵀ C⁻¹ Y` (p, p) and v its value, `w = C⁻¹ Y u / √v`.
+#[derive(Debug, Clone)]
+pub struct Factored {
+    /// `(r, p)`
+    y: Array2<f64>,
+    /// `Yᵀ Y`, `(p, p)`
+    gram: Array2<f64>,
+}
+
+impl Factored {
+    /// `y (r, p)`, p ≤ r where it is to pay.
+    pub fn new(y: Array2<f64>) -> Self {
+        Self { gram: gram(y.view()), y }
+    }
+
+    /// As [`top_constrained`] for the scatter `Y Yᵀ`; `k` beyond p means p. O(p² q + r p k) beside the eigenproblem.
+    ///
+    /// # Errors
+    /// As [`top_symmetric_eigen`] and [`solve_spd`].
+    pub fn top_constrained(&self, a: ArrayView2<f64>, lambda: f64, k: usize) -> Result<Constrained, DecomposeError> {
+        let mut held = gram(a);
+        held.diag_mut().mapv_inplace(|v| v + lambda);
+        // C⁻¹ = I − A (λI + Aᵀ A)⁻¹ Aᵀ
+        let along = matmul_tn(self.y.view(), a);
+        let share = solve_spd(held.view(), along.t())?;
+        let inner = &self.gram - &matmul(along.view(), share.view());
+        let (values, u) = top_symmetric_eigen(inner.view(), k)?;
+        let yu = matmul(self.y.view(), u.view());
+        let share = solve_spd(held.view(), matmul_tn(a, yu.view()).view())?;
+        let vectors = (yu - matmul(a, share.view())) / values.mapv(|v| v.max(f64::MIN_POSITIVE).sqrt());
+        Ok(Constrained { values, vectors })
+    }
 }
 
 /// `I − Q diag(c) Qᵀ`
@@ -112,6 +149,18 @@ mod tests {
             let right = constraint.dot(&got.vectors) * &got.values;
             let scale = scatter.iter().fold(0.0, |m: f64, v| m.max(v.abs()));
             assert!((left - right).iter().all(|v| v.abs() < 1e-8 * scale));
+        }
+    }
+
+    #[test]
+    fn a_factor_of_the_scatter_gives_the_same_directions() {
+        for (r, p, q, lambda) in [(12, 5, 3, 0.4), (9, 9, 1, 1.0), (10, 7, 12, 2.0)] {
+            let (y, a) = (noise((r, p), 5), noise((r, q), 6));
+            let want = top_constrained(y.dot(&y.t()), a.view(), lambda, 3).unwrap();
+            let got = Factored::new(y).top_constrained(a.view(), lambda, 3).unwrap();
+            assert!((&got.values - &want.values).iter().all(|v| v.abs() < 1e-10));
+            let projection = |w: &Array2<f64>| w.dot(&w.t());
+            assert!((projection(&got.vectors) - projection(&want.vectors)).iter().all(|v| v.abs() < 1e-9));
         }
     }
 

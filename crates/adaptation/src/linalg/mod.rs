@@ -24,7 +24,7 @@ mod whitened;
 
 pub use assignment::{Assignment, assign_rows};
 pub use banded::{Band, BandedLeastSquares, Solution};
-pub use constrained::{Constrained, top_constrained};
+pub use constrained::{Constrained, Factored, top_constrained};
 pub use covariance::recolouring;
 pub use decompose::{
     DecomposeError, MAX_WHOLE, Svd, Triangle, cholesky, inverse_sqrt_spd, solve_spd, solve_triangular, sqrt_spd,

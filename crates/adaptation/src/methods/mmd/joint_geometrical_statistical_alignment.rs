@@ -22,8 +22,8 @@
 //!
 //! **No n × n matrix, one decomposition.** Without M the denominator is constant and falls apart,
 //! `tr(Aᵀ (β S_w + αμ/(α+μ) I) A) + (α+μ) ‖B − α/(α+μ) A‖²`, so that a Cholesky factor of size r makes it the identity.
-//! `Φ̃ᵀ M Φ̃` has rank C + 1, and a round is one symmetric eigenproblem of size 2r over a numerator that is computed once
-//! ([`crate::linalg::top_constrained`]).
+//! `Φ̃ᵀ M Φ̃` has rank C + 1, the numerator has a factor of C + r columns at most that is computed once, and a round is one
+//! symmetric eigenproblem of that size ([`crate::linalg::Factored`]).
 //!
 //! **New rows** are `(φ(x) − mean) B` (the Nyström extension of Williams and Seeger 2000 for kernels; a linear map
 //! otherwise), then the last round's learner predicts them.
@@ -42,7 +42,7 @@ use crate::distances::conditional::{RowClasses, class_contrasts, frobenius_of_ou
 use crate::features::{ComponentSpace, Lens, varying};
 use crate::learners::{BoundLearner, PseudoLabels};
 use crate::linalg::{
-    DecomposeError, Triangle, cholesky, column_means, gram, matmul_tn, solve_triangular, top_constrained,
+    DecomposeError, Factored, PrincipalAxes, Triangle, cholesky, column_means, gram, matmul_tn, solve_triangular,
 };
 use crate::methods::{Card, DomainMaps, Family, FittedMethod, Map, MetaEstimator, Needs, Toy};
 use crate::params::{Bandwidth, Checked, KernelName};
@@ -162,8 +162,9 @@ fn lens(params: &Params) -> Lens {
 struct Alignment {
     /// R, lower triangular, `R Rᵀ = β S_w + cμ I`, `(r, r)`.
     root: Array2<f64>,
-    /// The numerator over U and D, `(2r, 2r)`.
-    numerator: Array2<f64>,
+    /// The numerator over U and D, of 2r dimensions, by a factor of as many columns as there are classes and axes of the
+    /// target.
+    numerator: Factored,
     c: f64,
     /// √q
     scale: f64,
@@ -177,20 +178,19 @@ impl Alignment {
         let (q, r) = (alpha + mu, space.rows.ncols());
         let (c, scale) = (alpha / q, q.sqrt());
         let unit = (space.rows.nrows() as f64 / space.scatter.diag().sum()).sqrt();
-        let Scatters { within, between, target } = Scatters::of(space, codes, n_classes);
-        let (beta, mu_target) = (beta * unit * unit, mu * unit * unit);
-        let mut held = within * beta;
+        let Scatters { within, between, target } = Scatters::of(space, codes, n_classes)?;
+        let mut held = within * (beta * unit * unit);
         held.diag_mut().iter_mut().for_each(|v| *v += c * mu);
         let root = cholesky(held.view()).map_err(numerical)?;
         let lower = |x: ArrayView2<f64>| solve_triangular(root.view(), x, Triangle::Lower);
-        let target = target * mu_target;
-        let beside = lower(target.view()) * (c / scale);
-        let above = lower(lower((between * beta + &target * (c * c)).view()).t());
-        let mut numerator = Array2::zeros((2 * r, 2 * r));
-        numerator.slice_mut(s![..r, ..r]).assign(&above);
-        numerator.slice_mut(s![..r, r..]).assign(&beside);
-        numerator.slice_mut(s![r.., ..r]).assign(&beside.t());
-        numerator.slice_mut(s![r.., r..]).assign(&(target / q));
+        // β S_b = G Gᵀ and μ S_t = F Fᵀ; over A and B the factor is diag(G, F).
+        let (of_source, of_target) = (between.t().to_owned() * (beta.sqrt() * unit), target * (mu.sqrt() * unit));
+        let (classes, axes) = (of_source.ncols(), of_target.ncols());
+        let mut factor = Array2::zeros((2 * r, classes + axes));
+        factor.slice_mut(s![..r, ..classes]).assign(&lower(of_source.view()));
+        factor.slice_mut(s![..r, classes..]).assign(&(lower(of_target.view()) * c));
+        factor.slice_mut(s![r.., classes..]).assign(&(of_target / scale));
+        let numerator = Factored::new(factor);
         Ok(Self { root, numerator, c, scale, unit })
     }
 
@@ -208,7 +208,7 @@ impl Alignment {
         let of_source = matmul_tn(source, e.slice(s![..space.n_source, ..])) * self.unit + &of_target * self.c;
         let of_source = solve_triangular(self.root.view(), of_source.view(), Triangle::Lower);
         let both = concatenate![Axis(0), of_source, of_target / self.scale];
-        let found = top_constrained(self.numerator.clone(), both.view(), 1.0, k).map_err(numerical)?;
+        let found = self.numerator.top_constrained(both.view(), 1.0, k).map_err(numerical)?;
         let w = varying(found, asked)?.vectors;
         let a = solve_triangular(self.root.view(), w.slice(s![..r, ..]), Triangle::LowerTransposed);
         let b = &a * self.c + &w.slice(s![r.., ..]) / self.scale;
@@ -221,16 +221,19 @@ fn halves(space: &ComponentSpace) -> (ArrayView2<'_, f64>, ArrayView2<'_, f64>) 
     space.rows.view().split_at(Axis(0), space.n_source)
 }
 
-/// S_w, S_b and S_t, each `(r, r)`.
+/// S_w, and factors of S_b and S_t.
 struct Scatters {
+    /// `(r, r)`
     within: Array2<f64>,
+    /// G with `GᵀG = S_b`, `(C, r)`.
     between: Array2<f64>,
+    /// F with `F Fᵀ = S_t`, `(r, axes)`, no more axes than vary.
     target: Array2<f64>,
 }
 
 impl Scatters {
     /// Of a space whose source rows have the classes `codes`, each below `n_classes`.
-    fn of(space: &ComponentSpace, codes: &[usize], n_classes: usize) -> Self {
+    fn of(space: &ComponentSpace, codes: &[usize], n_classes: usize) -> Result<Self, FitError> {
         let (source, target) = halves(space);
         let mut means = Array2::<f64>::zeros((n_classes, source.ncols()));
         let mut counts = vec![0.0_f64; n_classes];
@@ -250,9 +253,10 @@ impl Scatters {
             // A class without rows has no mean.
             mean *= count.sqrt();
         }
-        let target = &target - &column_means(target);
-        let scatter = |x: Array2<f64>| gram(x.view());
-        Self { within: scatter(within), between: scatter(between), target: scatter(target) }
+        let axes = PrincipalAxes::of(target).map_err(numerical)?;
+        let degrees = (target.nrows() as f64 - 1.0).max(1.0);
+        let target = axes.axes * &axes.variances.mapv(|v| (v * degrees).sqrt());
+        Ok(Self { within: gram(within.view()), between, target })
     }
 }
 
@@ -292,7 +296,8 @@ mod tests {
         let unit = (350.0 / space.scatter.diag().sum()).sqrt();
         let space = ComponentSpace { rows: &space.rows * unit, ..space };
         let (a, b) = (a / unit, b / unit);
-        let Scatters { within, between, target } = Scatters::of(&space, &problem.source_codes(), 2);
+        let Scatters { within, between, target } = Scatters::of(&space, &problem.source_codes(), 2).unwrap();
+        let (between, target) = (between.t().dot(&between), target.dot(&target.t()));
         let eye = Array2::<f64>::eye(6);
         let (xs, xt) = halves(&space);
         let means = concatenate![Axis(0), xs.t().dot(&e.slice(s![..200, ..])), xt.t().dot(&e.slice(s![200.., ..]))];
