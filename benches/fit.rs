@@ -9,8 +9,8 @@
 //! the method's card. The accuracy on the target tells that the fit was a real one.
 #![expect(clippy::disallowed_methods, reason = "a benchmark reads the clock")]
 
-use std::process::Command;
-use std::time::Instant;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
 
 use adaptation::context::{Ctx, Silent};
 use adaptation::data::{Labels, toy};
@@ -28,6 +28,8 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// Rows a domain and columns: those that the peers were measured at, and growth.
 const SIZES: [(usize, usize); 5] = [(500, 64), (1000, 64), (2000, 64), (20_000, 64), (2000, 800)];
+/// After which a fit is given up.
+const PATIENCE: Duration = Duration::from_secs(90);
 /// Rows of the matrix product that is timed; longer ones are scaled up from it.
 const PRODUCT_ROWS: usize = 2000;
 
@@ -48,18 +50,34 @@ fn all() -> anyhow::Result<()> {
     let adapts = |m: &&&dyn Method| m.card().family != Family::Baselines && m.card().needs == Needs::Nothing;
     for method in methods::METHODS.iter().filter(adapts) {
         for (n, d) in SIZES {
-            let this = std::env::current_exe()?;
-            let out = Command::new(this).args([method.card().id, &n.to_string(), &d.to_string()]).output()?;
-            match out.status.success() {
-                true => print!("{}", String::from_utf8_lossy(&out.stdout)),
-                false => {
-                    let why = String::from_utf8_lossy(&out.stderr);
-                    println!("| {} | {n} | {d} | {} |", method.card().id, why.lines().next().unwrap_or("failed"));
-                }
-            }
+            println!("{}", apart(method.card().id, n, d)?);
         }
     }
     Ok(())
+}
+
+/// One fit in a process of its own, given up where it takes too long.
+fn apart(id: &str, n: usize, d: usize) -> anyhow::Result<String> {
+    let mut child = Command::new(std::env::current_exe()?)
+        .args([id, &n.to_string(), &d.to_string()])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()?;
+    let start = Instant::now();
+    while child.try_wait()?.is_none() {
+        if start.elapsed() > PATIENCE {
+            child.kill()?;
+            child.wait()?;
+            return Ok(format!("| {id} | {n} | {d} | more than {} s | | | | |", PATIENCE.as_secs()));
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    let out = child.wait_with_output()?;
+    let (text, why) = (String::from_utf8_lossy(&out.stdout), String::from_utf8_lossy(&out.stderr));
+    Ok(match text.lines().last() {
+        Some(line) if out.status.success() => line.to_owned(),
+        _ => format!("| {id} | {n} | {d} | {} | | | | |", why.lines().next().unwrap_or("failed")),
+    })
 }
 
 /// One fit, as a line of the table.

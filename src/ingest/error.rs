@@ -51,7 +51,8 @@ pub enum IngestError {
     #[error("there is no column {name:?} (asked for as {role}); the columns are {known}")]
     ColumnNotFound { name: String, role: &'static str, known: String },
     #[error(
-        "{given:?} is not read here; send text/csv, application/vnd.apache.parquet, application/x-npz or application/json"
+        "{given:?} is not read here; send text/csv, application/vnd.apache.parquet, application/x-npz or application/json, or \
+         say what it is with ?format=, as for svmlight"
     )]
     UnsupportedMediaType { given: String },
     /// A limit on bytes, rows or cells.

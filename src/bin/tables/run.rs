@@ -45,7 +45,10 @@ pub fn print(table: &Table, folder: &Path, methods: &[String]) -> anyhow::Result
     let mut notes = Vec::new();
     for row in table.rows.iter().filter(|row| methods.is_empty() || methods.iter().any(|m| m == row.method)) {
         match line(table, row, &heads, &tasks) {
-            Ok(line) => println!("{line}"),
+            Ok((line, failed)) => {
+                println!("{line}");
+                notes.extend(failed.into_iter().map(|why| format!("{}: {why}", row.label)));
+            }
             Err(why) => notes.push(format!("{}: {why}", row.label)),
         }
     }
@@ -54,7 +57,8 @@ pub fn print(table: &Table, folder: &Path, methods: &[String]) -> anyhow::Result
     Ok(())
 }
 
-fn line(table: &Table, row: &Row, heads: &[&str], tasks: &[Task]) -> Result<String, String> {
+/// A row of the table, and why tasks of it failed.
+fn line(table: &Table, row: &Row, heads: &[&str], tasks: &[Task]) -> Result<(String, Option<String>), String> {
     let method = methods::find(row.method).ok_or_else(|| format!("skipped, {} is not there yet", row.method))?;
     let params: Value = serde_json::from_str(row.params).map_err(|e| format!("{}: {e}", row.params))?;
     method.check(&params).map_err(|e| format!("skipped, its settings do not fit: {e}"))?;
@@ -62,24 +66,36 @@ fn line(table: &Table, row: &Row, heads: &[&str], tasks: &[Task]) -> Result<Stri
     // Tasks side by side keep all threads busy; each is seeded by itself, so that their order changes nothing.
     let score = |task: &Task| score(table, row, task).map_err(|e| format!("{} failed: {e}", task.head));
     let scores: Vec<Result<f64, String>> = tasks.par_iter().map(score).collect();
-    let scores: Vec<f64> = scores.into_iter().collect::<Result<_, String>>()?;
     let mut means = Vec::new();
     for head in heads {
-        let mine: Vec<f64> = tasks.iter().zip(&scores).filter(|(t, _)| t.head == *head).map(|(_, s)| *s).collect();
+        let mine: Vec<f64> = tasks
+            .iter()
+            .zip(&scores)
+            .filter(|(t, _)| t.head == *head)
+            .map(|(_, s)| *s.as_ref().unwrap_or(&f64::NAN))
+            .collect();
         means.push(100.0 * mine.iter().sum::<f64>() / mine.len() as f64);
     }
+    // A mean over the tasks that did not fail would not be comparable with the others.
+    let failed: Vec<String> = scores.into_iter().filter_map(Result::err).collect();
+    let failed = failed.first().map(|first| match failed.len() {
+        1 => first.clone(),
+        n => format!("{n} tasks failed, first {first}"),
+    });
     let [cpu, mib] = cost.cells();
     let learner = if method.brings_predictor() { "its own" } else { row.learner.name };
-    let cells: Vec<String> = means.iter().map(|m| format!("{m:.1}")).collect();
-    let mean = means.iter().sum::<f64>() / means.len() as f64;
+    let cell = |m: f64, digits: usize| if m.is_nan() { "failed".to_owned() } else { format!("{m:.digits$}") };
+    let cells: Vec<String> = means.iter().map(|m| cell(*m, 1)).collect();
+    let mean = cell(means.iter().sum::<f64>() / means.len() as f64, 2).replace("failed", "–");
     let settings = if row.params == "{}" { "defaults".to_owned() } else { format!("`{}`", row.params) };
     let settings = row.scaling.map_or(settings.clone(), |s| format!("{settings}, {s}"));
     let published = if row.published.is_empty() { "–" } else { row.published };
-    Ok(format!(
-        "| {} | {learner} | {settings} | {} | {mean:.2} | {published} | {cpu} | {mib} |",
+    let line = format!(
+        "| {} | {learner} | {settings} | {} | {mean} | {published} | {cpu} | {mib} |",
         row.label,
         cells.join(" | ")
-    ))
+    );
+    Ok((line, failed))
 }
 
 fn score(table: &Table, row: &Row, task: &Task) -> Result<f64, String> {

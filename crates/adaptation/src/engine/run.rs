@@ -260,17 +260,21 @@ impl<'a> Run<'a> {
         ctx.phase("fit")?;
         let began = ctx.elapsed();
         let params = &self.spec.method.params;
+        let mut fit_time = Duration::ZERO;
         let fitted = match self.method.card().id {
             // It stands beside already; a second fit would give the same.
-            SOURCE_ONLY => FittedMethod {
-                maps: DomainMaps::identity(problem.sources.len()),
-                predictor: self.copy_of(source_only.as_ref())?,
-                weights: None,
-                diagnostics: BTreeMap::new(),
-            },
+            SOURCE_ONLY => {
+                fit_time = source_only_time;
+                FittedMethod {
+                    maps: DomainMaps::identity(problem.sources.len()),
+                    predictor: self.copy_of(source_only.as_ref(), "/learner")?,
+                    weights: None,
+                    diagnostics: BTreeMap::new(),
+                }
+            }
             _ => self.method.fit(&problem, params, &self.learner, ctx)?,
         };
-        let fit_time = ctx.elapsed().saturating_sub(began);
+        fit_time += ctx.elapsed().saturating_sub(began);
 
         let manifest = Manifest {
             task: self.input.task,
@@ -296,15 +300,16 @@ impl<'a> Run<'a> {
     /// The learner on the sources alone; the base itself where one is continued.
     fn source_only(&self, problem: &Problem, ctx: &mut Ctx) -> Result<Box<dyn Predictor>, FitError> {
         if let Some(base) = self.input.base {
-            return self.copy_of(base.predictor.as_ref());
+            return self.copy_of(base.predictor.as_ref(), "/base");
         }
         let method = methods::find(SOURCE_ONLY).ok_or_else(|| FitError::Degenerate("source_only is missing".into()))?;
         Ok(method.fit(problem, &Value::Null, &self.learner, ctx)?.predictor)
     }
 
-    fn copy_of(&self, predictor: &dyn Predictor) -> Result<Box<dyn Predictor>, FitError> {
+    /// `pointer` is where the predictor comes from.
+    fn copy_of(&self, predictor: &dyn Predictor, pointer: &str) -> Result<Box<dyn Predictor>, FitError> {
         let copy = self.learner.learner.load(&predictor.save());
-        copy.map_err(|e| FitError::Invalid { pointer: "/base".into(), detail: e.to_string() })
+        copy.map_err(|e| FitError::Invalid { pointer: pointer.into(), detail: e.to_string() })
     }
 
     /// The problem of a target in the adapted space of a base: no sources, frozen features.

@@ -12,7 +12,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::contract::{Learner, LearnerCard, Prediction, Predictor, Scores, Start, Training};
-use super::linear::{Classes, first_largest, log_sum_exp};
+use super::linear::{Classes, first_largest};
 use crate::context::{Ctx, FitError};
 use crate::data::TaskKind;
 use crate::linalg::Matrix;
@@ -109,8 +109,10 @@ impl Centroids {
     fn normalised(&self, log_odds: ArrayView2<f64>) -> Array2<f64> {
         let mut scores = Array2::zeros((log_odds.nrows(), self.n_classes));
         for (row, mut scores) in log_odds.axis_iter(Axis(0)).zip(scores.axis_iter_mut(Axis(0))) {
-            let log_sum = log_sum_exp(row);
-            row.iter().zip(&self.present).for_each(|(v, &c)| scores[c] = (v - log_sum).exp());
+            // Divided by their own sum: far from all means a logarithm of it has no digits left for small differences.
+            let largest = row.fold(f64::NEG_INFINITY, |m, &v| m.max(v));
+            let sum: f64 = row.iter().map(|v| (v - largest).exp()).sum();
+            row.iter().zip(&self.present).for_each(|(v, &c)| scores[c] = (v - largest).exp() / sum);
         }
         scores
     }
@@ -209,6 +211,10 @@ mod tests {
         let lenient = model.clone().with_allowances(array![0.0, 4.5]);
         assert_eq!(lenient.predict(&array![[0.0, 1.0]].into()).codes(), [2]);
         assert_eq!(Centroids::load(&lenient.save()), Ok(lenient));
+        for far in [1e12, 1e17, 1e100] {
+            let sum = model.probabilities(&array![[far, far]].into()).sum();
+            assert!((sum - 1.0).abs() < 1e-12, "{far:e}: {sum}");
+        }
         assert_eq!(Centroids::load(&model.save()), Ok(model));
     }
 }

@@ -90,7 +90,11 @@ impl<'a> PseudoLabels<'a> {
             let changed = codes.map_or(next.len(), |old| old.iter().zip(&next).filter(|(a, b)| a != b).count());
             ctx.metric("changed", changed as f64);
             if changed == 0 || round >= rounds {
-                refuse_one_class(&next, self.problem, "raise regularization, or take a method without pseudo-labels")?;
+                refuse_one_class(
+                    &next,
+                    self.problem,
+                    "take another learner or scaling, or a method without pseudo-labels",
+                )?;
                 let diagnostics = [("rounds".into(), round as f64), ("changed".into(), changed as f64)].into();
                 return Ok(Settled { maps, predictor, diagnostics });
             }

@@ -134,7 +134,7 @@ impl Estimator for DomainAdaptationSvm {
         let map = Map::Affine { shift: Array1::zeros(d), matrix, offset };
         let predictor = LinearPredictor::largest_of(&present);
         if let Prediction::Classes { codes: found, .. } = predictor.predict(&map.apply(&problem.target.x)) {
-            refuse_one_class(&found, problem, "scale each domain by itself")?;
+            refuse_one_class(&found, problem, "take another scaling, or another method")?;
         }
         let diagnostics = [("rounds".into(), rounds as f64), ("changing".into(), changing as f64)].into();
         Ok(Estimate { maps: DomainMaps::shared(problem.sources.len(), map), model: predictor, diagnostics })
@@ -204,10 +204,12 @@ impl Walk<'_> {
             let decisions = |x: &Matrix| linear.outputs(x).column(1).to_owned();
             let alone = state.kept.iter().all(|kept| !kept);
             let changing = state.relabel(&decisions(self.target), per_round);
-            state.drop_farthest(&decisions(self.source), &self.positive, per_round);
+            let dropped = state.drop_farthest(&decisions(self.source), &self.positive, per_round);
+            // Weights no longer move either: every later round would be the same.
+            let idle = changing + dropped == 0 && round > planned && state.aged(self.params.growth_rounds);
             ctx.step((walk.0 * max_rounds + round) as u64, Some((walk.1 * max_rounds) as u64))?;
             ctx.metric("changing", changing as f64);
-            if (alone && changing as f64 <= may_change) || round == max_rounds {
+            if (alone && changing as f64 <= may_change) || idle || round == max_rounds {
                 let (coef, intercept) = (linear.coef.row(1).to_owned(), linear.intercept[1]);
                 return Ok(End { coef, intercept, rounds: round, changing });
             }
@@ -285,8 +287,14 @@ impl State {
         changing
     }
 
-    /// Drops the source rows of each side that lie deepest in it, where the target has rows of that side.
-    fn drop_farthest(&mut self, decisions: &Array1<f64>, sides: &[bool], per_side: usize) {
+    /// Whether all labels have the weight of old ones.
+    fn aged(&self, growth_rounds: usize) -> bool {
+        self.labels.iter().flatten().all(|label| label.age >= growth_rounds)
+    }
+
+    /// Drops the source rows of each side that lie deepest in it, where the target has rows of that side; how many.
+    fn drop_farthest(&mut self, decisions: &Array1<f64>, sides: &[bool], per_side: usize) -> usize {
+        let mut dropped = 0;
         for positive in [true, false] {
             if !self.labels.iter().flatten().any(|label| label.positive == positive) {
                 continue;
@@ -294,8 +302,12 @@ impl State {
             let mut rows: Vec<usize> = (0..sides.len()).filter(|i| self.kept[*i] && sides[*i] == positive).collect();
             let depth = |i: usize| if positive { decisions[i] } else { -decisions[i] };
             rows.sort_by(|a, b| depth(*b).total_cmp(&depth(*a)));
-            rows.into_iter().take(per_side).for_each(|i| self.kept[i] = false);
+            for i in rows.into_iter().take(per_side) {
+                self.kept[i] = false;
+                dropped += 1;
+            }
         }
+        dropped
     }
 }
 

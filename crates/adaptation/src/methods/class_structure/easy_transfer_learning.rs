@@ -29,7 +29,7 @@ use serde::{Deserialize, Serialize};
 use crate::context::{Ctx, FitError};
 use crate::data::{Dataset, Problem, TaskKind};
 use crate::learners::nearest_centroid::{Centroids, NearestCentroid};
-use crate::learners::{Learner, Targets, Training};
+use crate::learners::{Learner, Predictor, Targets, Training, refuse_one_class};
 use crate::linalg::{Matrix, PrincipalAxes, assign_rows, recolouring};
 use crate::methods::{Card, DomainMaps, Estimate, Estimator, Family, Map, Needs, Toy};
 use crate::params::Checked;
@@ -104,6 +104,7 @@ impl Estimator for EasyTransferLearning {
         ctx.check()?;
         let distances = centres.distances(&problem.target.x);
         if !params.every_class {
+            refuse_one_class(centres.predict(&problem.target.x).codes(), problem, "scale the features otherwise")?;
             return Ok(Estimate { maps, model: centres, diagnostics: BTreeMap::new() });
         }
         let Some(assignment) = assign_rows(distances.view()) else {
@@ -115,17 +116,28 @@ impl Estimator for EasyTransferLearning {
         };
         let forced = assignment.prices.iter().filter(|v| **v > 0.0).count();
         let diagnostics = BTreeMap::from([("classes_with_a_price".into(), forced as f64)]);
-        Ok(Estimate { maps, model: centres.with_allowances(assignment.prices), diagnostics })
+        let model = centres.with_allowances(assignment.prices);
+        let found = model.predict(&problem.target.x);
+        if let Some(empty) = model.present().iter().find(|c| !found.codes().contains(c)) {
+            // No price tells equal rows apart.
+            return Err(FitError::Degenerate(format!(
+                "the target's rows are too much alike for each class to get one: none is left for class {:?}; set \
+                 every_class to false",
+                problem.task.classes()[*empty]
+            )));
+        }
+        Ok(Estimate { maps, model, diagnostics })
     }
 
     fn load(parts: &Parts) -> Result<Centroids, LoadError> {
         Centroids::load(parts)
     }
 
-    fn memory_bytes(problem: &Problem, _: &Checked<Params>) -> u64 {
+    fn memory_bytes(problem: &Problem, params: &Checked<Params>) -> u64 {
         let n: usize = problem.sources.iter().chain([&problem.target]).map(Dataset::n_rows).sum();
         let (d, c) = (problem.n_features(), problem.task.n_classes());
-        8 * (4 * n * d + n * c + (3 + problem.sources.len()) * d * d) as u64
+        let covariances = if params.alignment == Alignment::None { 0 } else { (3 + problem.sources.len()) * d * d };
+        8 * (4 * n * d + n * c + covariances) as u64
     }
 }
 
@@ -160,7 +172,6 @@ mod tests {
     use super::*;
     use crate::context::Silent;
     use crate::data::{Labels, Task};
-    use crate::learners::Predictor;
 
     fn problem(source: Array2<f64>, codes: &[usize], target: Array2<f64>) -> Problem {
         let dataset = |x: Array2<f64>, codes: Vec<Option<usize>>| Dataset {
@@ -204,6 +215,13 @@ mod tests {
         let error = fit(&problem, Value::Null).err().unwrap().to_string();
         assert!(error.contains("every_class"), "{error}");
         assert!(fit(&problem, json!({"every_class": false})).is_ok());
+    }
+
+    #[test]
+    fn equal_rows_cannot_hold_every_class() {
+        let problem = problem(three_clouds(), &CODES, Array2::from_elem((9, 2), 0.3));
+        let error = fit(&problem, Value::Null).err().unwrap().to_string();
+        assert!(error.contains("every_class"), "{error}");
     }
 
     #[test]

@@ -166,7 +166,7 @@ struct Rounds {
     codes: Vec<usize>,
     /// `(n_source,)`
     weights: Array1<f64>,
-    /// The classes of the sources, ascending.
+    /// The classes of source rows that count, ascending.
     present: Vec<usize>,
     n_classes: usize,
 }
@@ -185,9 +185,10 @@ struct Labelled {
 
 impl Rounds {
     fn new(problem: &Problem, rows: Array2<f64>) -> Self {
-        let codes = problem.source_codes();
-        let present = (0..problem.task.n_classes()).filter(|c| codes.contains(c)).collect();
-        Self { rows, codes, weights: problem.source_weights(), present, n_classes: problem.task.n_classes() }
+        let (codes, weights) = (problem.source_codes(), problem.source_weights());
+        let counts = |class: usize| codes.iter().zip(&weights).any(|(&c, w)| c == class && *w > 0.0);
+        let present = (0..problem.task.n_classes()).filter(|&c| counts(c)).collect();
+        Self { rows, codes, weights, present, n_classes: problem.task.n_classes() }
     }
 
     /// `chosen (n_target,)`: the classes of the target rows that shape the projection.

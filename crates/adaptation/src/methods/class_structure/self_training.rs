@@ -119,7 +119,7 @@ impl MetaEstimator for SelfTraining {
         let predictor = ctx.quietly(|ctx| rows.fit(&taken, learner, ctx))?;
         ctx.step(params.rounds as u64, Some(params.rounds as u64))?;
         guesses.take_over(&(0..problem.target.n_rows()).collect::<Vec<_>>(), &predictor.predict(&problem.target.x))?;
-        refuse_one_class(&guesses.codes, problem, "regularise the learner more")?;
+        refuse_one_class(&guesses.codes, problem, "take another learner or scaling")?;
         let changed = guesses.codes.iter().zip(&began).filter(|(a, b)| a != b).count();
         let diagnostics: BTreeMap<String, f64> =
             [("taken".into(), taken.rows.len() as f64), ("changed".into(), changed as f64)].into();

@@ -3,7 +3,7 @@
 //! centroid matching and local manifold self-learning", IEEE Transactions on Image Processing 29, 2020):
 //!
 //! ```text
-//! min_{P, F, G, S}  ‖Pᵀ X_s E − F‖² + α ‖Pᵀ X_t − F Gᵀ‖² + β ‖P‖² + γ [ tr(Pᵀ X L Xᵀ P) + δ ‖S‖² ],   Pᵀ X H Xᵀ P = I
+//! min_{P, F, G, S}  ‖Pᵀ X_s E − F‖² + α ‖Pᵀ X_t − F Gᵀ‖² + β ‖P‖² + γ [ 2 tr(Pᵀ X L Xᵀ P) + δ ‖S‖² ],   Pᵀ X H Xᵀ P = I
 //! ```
 //!
 //! (samples as columns) with E the sources' class shares, F the centres of the target's clusters, G their rows, one
@@ -170,8 +170,10 @@ impl Estimator for ClassMatchingManifoldSmoothing {
         let n: usize = problem.sources.iter().chain([&problem.target]).map(Dataset::n_rows).sum();
         let (d, r) = (problem.n_features(), problem.n_features().min(n));
         let k = params.n_components.unwrap_or(DEFAULT_COMPONENTS).min(r);
-        let edges = 6 * params.n_neighbors * problem.target.n_rows();
-        8 * (3 * n * d + 3 * n * r + 2 * n * k + 7 * r * r + edges + (1 << 22).min(n * n)) as u64
+        let edges = 6 * params.n_neighbors.min(problem.target.n_rows()) * problem.target.n_rows();
+        // Beside the rows: the axes and the decomposition that finds them, and two maps, the last and the next.
+        let axes = if d > n { 3 * r * d } else { 0 } + 2 * d * k;
+        8 * (4 * n * d + axes + 3 * n * r + 2 * n * k + 7 * r * r + edges + (1 << 22).min(n * n)) as u64
     }
 }
 
@@ -195,7 +197,7 @@ struct Rounds<'a> {
     shares: Array1<f64>,
     /// Σ of the squared shares of each class, `(C,)`.
     squared_shares: Array1<f64>,
-    /// The classes of the sources, ascending.
+    /// The classes of source rows that count, ascending.
     present: Vec<usize>,
     n_classes: usize,
     /// Means of the sources' classes, `(C, r)`; zeros for classes that they lack.
@@ -216,7 +218,8 @@ impl<'a> Rounds<'a> {
         let (source, target) = space.rows.view().split_at(Axis(0), codes.len());
         let mut totals: Array1<f64> = Array1::zeros(n_classes);
         codes.iter().zip(&weights).for_each(|(&c, w)| totals[c] += w);
-        let shares: Array1<f64> = codes.iter().zip(&weights).map(|(&c, w)| w / totals[c]).collect();
+        let shares: Array1<f64> =
+            codes.iter().zip(&weights).map(|(&c, w)| if *w > 0.0 { w / totals[c] } else { 0.0 }).collect();
         let (means, squared_shares) = (class_sums(source, &codes, &shares, n_classes), {
             let mut sums = Array1::zeros(n_classes);
             codes.iter().zip(&shares).for_each(|(&c, e)| sums[c] += e * e);

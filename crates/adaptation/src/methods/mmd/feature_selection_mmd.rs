@@ -122,7 +122,7 @@ impl Adapter for FeatureSelectionMmd {
             Comparison::Linear => by_means(&rows),
             Comparison::Rbf => by_distribution(&rows, params, ctx)?,
         };
-        let differ = weighed.distance > BY_CHANCE * weighed.by_chance;
+        let differ = weighed.one_differs || weighed.distance > BY_CHANCE * weighed.by_chance;
         let columns = match params.n_columns {
             Some(k) => least(&weighed.weights, k),
             None if differ => below_the_widest_gap(&weighed.weights),
@@ -195,6 +195,8 @@ struct Weighed {
     distance: f64,
     /// The mean of the distance where both domains have one distribution.
     by_chance: f64,
+    /// Whether one column by itself lies further apart than the furthest of as many would by chance.
+    one_differs: bool,
     bandwidth: Option<f64>,
 }
 
@@ -203,7 +205,11 @@ fn by_means(rows: &Standardised) -> Weighed {
     let squared = (column_means(source.view()) - column_means(target.view())).mapv(|v| v * v);
     let weights = onto_the_ball(squared.clone());
     let pairs = (source.nrows() as f64).recip() + (target.nrows() as f64).recip();
-    Weighed { distance: weights.dot(&squared), by_chance: pairs * weights.sum(), weights, bandwidth: None }
+    // The largest of d squared normal values grows as 2 ln d, while the sum over all columns drowns a single one.
+    let furthest = squared.fold(0.0_f64, |m, v| m.max(*v));
+    let one_differs = furthest > pairs * (BY_CHANCE + 2.0 * (squared.len() as f64).ln());
+    let (distance, by_chance) = (weights.dot(&squared), pairs * weights.sum());
+    Weighed { distance, by_chance, one_differs, weights, bandwidth: None }
 }
 
 /// Negative weights to zero, and to a length of 1.
@@ -240,6 +246,7 @@ fn by_distribution(rows: &Standardised, params: &Params, ctx: &mut Ctx) -> Resul
     Ok(Weighed {
         distance: here.distance,
         by_chance: here.by_chance,
+        one_differs: false,
         weights: here.weights,
         bandwidth: Some(bandwidth),
     })

@@ -65,7 +65,7 @@ pub struct Params {
     /// Number of components; left out, 30 or as many as there are.
     #[schemars(range(min = 1, max = 10_000))]
     pub n_components: Option<usize>,
-    /// λ: the smaller, the closer the means are held together; the larger, the fewer source rows take part.
+    /// λ: the smaller, the closer the means are held together; the larger, the more the rows' weights decide.
     #[schemars(range(min = 1e-10, max = 1e10))]
     pub regularization: f64,
     /// T, rounds of weighing source rows at most; they end early where no weight changes.
@@ -138,12 +138,19 @@ impl Adapter for TransferJointMatching {
         let difference = matching.difference();
         let after = difference.dot(&w);
         let lengths = matching.lengths();
+        let effective = lengths.sum().powi(2) / lengths.dot(&lengths).max(f64::MIN_POSITIVE);
+        // One row that takes part is one; less than that is what rounding leaves of none.
+        if effective < 0.99 {
+            return Err(FitError::Degenerate(
+                "no source row is left that takes part: all weights have vanished; take fewer n_iterations".into(),
+            ));
+        }
         let mut diagnostics = BTreeMap::from([
             ("n_components".into(), w.ncols() as f64),
             ("rounds".into(), rounds as f64),
             ("mean_distance_before".into(), difference.dot(&difference)),
             ("mean_distance_after".into(), after.dot(&after)),
-            ("effective_source_rows".into(), lengths.sum().powi(2) / lengths.dot(&lengths).max(f64::MIN_POSITIVE)),
+            ("effective_source_rows".into(), effective),
         ]);
         if let Some(bandwidth) = space.kernel.bandwidth() {
             diagnostics.insert("bandwidth".into(), bandwidth);
