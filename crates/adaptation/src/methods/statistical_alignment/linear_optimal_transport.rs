@@ -172,22 +172,28 @@ impl Shrunk {
 fn monge_map(source: &Shrunk, target: &Shrunk) -> Result<Array2<f64>, DecomposeError> {
     let d = source.axes.mean.len();
     let span = span_of(source, target)?;
-    let (from, to) = (source.within(&span), target.within(&span));
-    let (values, vectors) = symmetric_eigen(from.view())?;
-    let power = |p: f64| matmul_nt((&vectors * &values.mapv(|v| v.powf(p))).view(), vectors.view());
-    let (root, inverse) = (power(0.5), power(-0.5));
-    let between = matmul(matmul(root.view(), to.view()).view(), root.view());
-    let middle = sqrt_spd(between.view())?;
-    let mut inner = matmul(matmul(inverse.view(), middle.view()).view(), inverse.view());
+    // Along these the source's covariance is diagonal: its own axes where they reach everything.
+    let (variances, basis) = match source.axes.rank() == d {
+        true => (source.variances().0, span),
+        false => {
+            let (variances, vectors) = symmetric_eigen(source.within(&span).view())?;
+            (variances, Cow::Owned(matmul(span.view(), vectors.view())))
+        }
+    };
+    let roots = variances.mapv(f64::sqrt);
+    let both_sides = |m: Array2<f64>, by: &Array1<f64>| m * by * by.view().insert_axis(Axis(1));
+    let middle = sqrt_spd(both_sides(target.within(&basis), &roots).view())?;
+    let mut inner = both_sides(middle, &roots.mapv(f64::recip));
     // A is symmetric; rounding makes the two halves differ.
     inner = (&inner + &inner.t()) * 0.5;
     let unit = (target.mean_variance / source.mean_variance).sqrt();
-    if span.ncols() == d {
-        return Ok(matmul_nt(matmul(span.view(), inner.view()).view(), span.view()) * unit);
+    let out = |inner: &Array2<f64>| matmul_nt(matmul(basis.view(), inner.view()).view(), basis.view());
+    if basis.ncols() == d {
+        return Ok(out(&inner) * unit);
     }
     let beside = (target.shrinkage / source.shrinkage).sqrt();
     inner.diag_mut().mapv_inplace(|v| v - beside);
-    let mut out = matmul_nt(matmul(span.view(), inner.view()).view(), span.view());
+    let mut out = out(&inner);
     out.diag_mut().mapv_inplace(|v| v + beside);
     Ok(out * unit)
 }
