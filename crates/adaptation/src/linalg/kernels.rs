@@ -293,10 +293,11 @@ impl Kernel {
     /// `k(a, b) · right`, `(n_a, k)`, for `right (n_b, k)`; takes memory for one strip of tiles a thread.
     pub fn dot(self, a: &KernelRows, b: &KernelRows, right: ArrayView2<f64>) -> Array2<f64> {
         let mut out = Array2::zeros((a.len(), right.ncols()));
-        strips(&mut out).into_par_iter().zip(a.tiles()).for_each(|(mut strip, rows)| {
-            let mut tile = Array2::zeros((rows.len(), TILE.min(b.len())));
+        // A tile of memory is used again: fresh memory costs as much as what is computed in it.
+        let memory = || Array2::zeros((TILE.min(a.len()), TILE.min(b.len())));
+        strips(&mut out).into_par_iter().zip(a.tiles()).for_each_init(memory, |memory, (mut strip, rows)| {
             for columns in b.tiles() {
-                let mut tile = tile.slice_mut(s![.., ..columns.len()]);
+                let mut tile = memory.slice_mut(s![..rows.len(), ..columns.len()]);
                 self.fill((a, rows.clone()), (b, columns.clone()), tile.view_mut());
                 product_into(strip.view_mut(), Accum::Add, tile.view(), right.slice(s![columns, ..]), 1.0);
             }
