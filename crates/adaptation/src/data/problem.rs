@@ -246,6 +246,15 @@ impl Problem {
         scaled / mean
     }
 
+    /// The classes of source rows of positive weight, ascending; none for regression.
+    pub fn source_classes(&self) -> Vec<usize> {
+        let mut counts = vec![false; self.task.n_classes()];
+        for (code, weight) in self.source_codes().into_iter().zip(&self.source_weights()) {
+            counts[code] |= *weight > 0.0;
+        }
+        (0..counts.len()).filter(|&c| counts[c]).collect()
+    }
+
     /// All source rows, one source below the other, `(n_source, d)`.
     pub fn pooled_sources(&self) -> Matrix {
         Matrix::stack(&self.sources.iter().map(|s| &s.x).collect::<Vec<_>>())

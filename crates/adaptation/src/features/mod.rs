@@ -7,9 +7,11 @@ mod encoder;
 mod map;
 mod params;
 mod pipeline;
+mod recolouring;
 
 pub use component_space::{ComponentFeatures, ComponentSpace, Lens, varying};
 pub use encoder::InputProblem;
 pub use map::{DomainMaps, Map};
 pub use params::{FeatureParams, Imputation, MissingIndicator, Scaling, UnseenCategory};
 pub use pipeline::{FittedFeatures, Pipeline};
+pub use recolouring::recoloured;

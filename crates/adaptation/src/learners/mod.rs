@@ -17,7 +17,7 @@ pub use contract::{
 };
 
 pub use linear::LinearPredictor;
-pub use pseudo_labels::{PseudoLabels, Settled, refuse_one_class};
+pub use pseudo_labels::{PseudoLabels, Settled, changes, refuse_one_class};
 
 /// All learners, in the order in which they are shown.
 pub static LEARNERS: &[&dyn ErasedLearner] = &[

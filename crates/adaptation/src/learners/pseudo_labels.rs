@@ -87,7 +87,7 @@ impl<'a> PseudoLabels<'a> {
             let (next, predictor) = self.label(&maps, ctx)?;
             round += 1;
             ctx.step(round as u64, Some(rounds as u64))?;
-            let changed = codes.map_or(next.len(), |old| old.iter().zip(&next).filter(|(a, b)| a != b).count());
+            let changed = codes.map_or(next.len(), |old| changes(&old, &next));
             ctx.metric("changed", changed as f64);
             if changed == 0 || round >= rounds {
                 refuse_one_class(
@@ -103,6 +103,11 @@ impl<'a> PseudoLabels<'a> {
     }
 }
 
+/// How many of the rows have another class after than before.
+pub fn changes(before: &[usize], after: &[usize]) -> usize {
+    before.iter().zip(after).filter(|(a, b)| a != b).count()
+}
+
 /// From this many target rows for every class on, one class for all of them is a failure; fewer may well be of one.
 const ROWS_FOR_A_CLASS: usize = 5;
 
@@ -112,8 +117,7 @@ const ROWS_FOR_A_CLASS: usize = 5;
 /// # Errors
 /// Where all of enough target rows are of one class.
 pub fn refuse_one_class(codes: &[usize], problem: &Problem, advice: &str) -> Result<(), FitError> {
-    let source = problem.source_codes();
-    let n_present = (0..problem.task.n_classes()).filter(|c| source.contains(c)).count();
+    let n_present = problem.source_classes().len();
     let Some(&first) = codes.first() else { return Ok(()) };
     if n_present > 1 && codes.len() >= ROWS_FOR_A_CLASS * n_present && codes.iter().all(|c| *c == first) {
         return Err(FitError::Degenerate(format!(

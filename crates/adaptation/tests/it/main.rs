@@ -10,3 +10,4 @@ mod matching_reference;
 mod methods_reference;
 mod self_training_reference;
 mod stats_reference;
+mod support;

@@ -2,46 +2,23 @@
 //! full, in `reference/manifold.py`.
 
 use adaptation::context::{Ctx, Silent};
-use adaptation::data::{Dataset, Labels, Problem, Task};
+use adaptation::data::Problem;
 use adaptation::linalg::Matrix;
 use adaptation::methods::mmd::manifold_embedded_distribution_alignment::ManifoldEmbeddedDistributionAlignment;
 use adaptation::methods::statistical_alignment::geodesic_flow_kernel::GeodesicFlowKernel;
 use adaptation::methods::{Adapter, Estimator};
 use adaptation::params::Checked;
-use ndarray::{Array2, Axis};
+use ndarray::Axis;
 use serde_json::{Value, json};
+
+use crate::support::{matrix, near, problem};
 
 fn reference() -> Value {
     serde_json::from_str(include_str!("../reference/manifold.json")).expect("the committed file is JSON")
 }
 
-fn matrix(value: &Value) -> Array2<f64> {
-    let rows: Vec<Vec<f64>> = serde_json::from_value(value.clone()).expect("rows of numbers");
-    Array2::from_shape_fn((rows.len(), rows[0].len()), |(i, j)| rows[i][j])
-}
-
-fn problem(reference: &Value) -> Problem {
-    let codes: Vec<usize> = serde_json::from_value(reference["source_codes"].clone()).expect("codes");
-    let n_classes: usize = serde_json::from_value(reference["n_classes"].clone()).expect("a number");
-    let (source, target) = (matrix(&reference["x_source"]), matrix(&reference["x_target"]));
-    let hidden = Labels::Classes(vec![None; target.nrows()]);
-    let known = Labels::Classes(codes.into_iter().map(Some).collect());
-    Problem {
-        task: Task::Classification { classes: (0..n_classes).map(|c| c.to_string()).collect() },
-        sources: vec![Dataset { x: source.into(), labels: known, weights: None }],
-        target: Dataset { x: target.into(), labels: hidden, weights: None },
-    }
-}
-
 fn all_rows(problem: &Problem) -> Matrix {
     Matrix::stack(&[&problem.sources[0].x, &problem.target.x])
-}
-
-#[track_caller]
-fn near(got: &Array2<f64>, want: &Array2<f64>, tolerance: f64) {
-    assert_eq!(got.dim(), want.dim());
-    let worst = (got - want).iter().fold(0.0, |m: f64, v| m.max(v.abs()));
-    assert!(worst < tolerance, "differ by {worst:e}");
 }
 
 #[test]

@@ -22,16 +22,16 @@
 
 use std::collections::BTreeMap;
 
-use ndarray::Array1;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::context::{Ctx, FitError};
 use crate::data::{Dataset, Problem, TaskKind};
+use crate::features::recoloured;
 use crate::learners::nearest_centroid::{Centroids, NearestCentroid};
 use crate::learners::{Learner, Predictor, Targets, Training, refuse_one_class};
-use crate::linalg::{Matrix, PrincipalAxes, assign_rows, recolouring};
-use crate::methods::{Card, DomainMaps, Estimate, Estimator, Family, Map, Needs, Toy};
+use crate::linalg::{Matrix, assign_rows};
+use crate::methods::{Card, DomainMaps, Estimate, Estimator, Family, Needs, Toy};
 use crate::params::Checked;
 use crate::parts::{LoadError, Parts};
 
@@ -93,7 +93,10 @@ impl Estimator for EasyTransferLearning {
 
     fn fit(problem: &Problem, params: &Checked<Params>, ctx: &mut Ctx) -> Result<Estimate<Centroids>, FitError> {
         ctx.phase("alignment")?;
-        let maps = aligned(problem, params, ctx)?;
+        let maps = match params.alignment {
+            Alignment::None => DomainMaps::identity(problem.sources.len()),
+            other => recoloured(problem, params.regularization, other == Alignment::CovarianceAndMean, ctx)?,
+        };
         ctx.phase("centres")?;
         let mapped: Vec<Matrix> = problem.sources.iter().zip(&maps.sources).map(|(s, m)| m.apply(&s.x)).collect();
         let x = Matrix::stack(&mapped.iter().collect::<Vec<_>>());
@@ -139,29 +142,6 @@ impl Estimator for EasyTransferLearning {
         let covariances = if params.alignment == Alignment::None { 0 } else { (3 + problem.sources.len()) * d * d };
         8 * (4 * n * d + n * c + covariances) as u64
     }
-}
-
-/// Each source as the target; the target stays as it is.
-fn aligned(problem: &Problem, params: &Params, ctx: &Ctx) -> Result<DomainMaps, FitError> {
-    let axes = |x: &Matrix| PrincipalAxes::of(x.dense().view()).map_err(|e| FitError::Numerical(e.to_string()));
-    if params.alignment == Alignment::None {
-        return Ok(DomainMaps::identity(problem.sources.len()));
-    }
-    let target = axes(&problem.target.x)?;
-    let mut sources = Vec::with_capacity(problem.sources.len());
-    for source in &problem.sources {
-        ctx.check()?;
-        let source = axes(&source.x)?;
-        let matrix = recolouring(&source, &target, params.regularization);
-        let (shift, offset) = match params.alignment {
-            Alignment::CovarianceAndMean => (source.mean, target.mean.clone()),
-            Alignment::None | Alignment::Covariance => {
-                (Array1::zeros(problem.n_features()), Array1::zeros(problem.n_features()))
-            }
-        };
-        sources.push(Map::Affine { shift, matrix, offset });
-    }
-    Ok(DomainMaps { sources, target: Map::Identity })
 }
 
 #[cfg(test)]

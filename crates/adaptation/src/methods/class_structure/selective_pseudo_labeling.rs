@@ -35,7 +35,7 @@ use serde::{Deserialize, Serialize};
 use crate::context::{Ctx, FitError};
 use crate::data::{Dataset, Problem, TaskKind};
 use crate::learners::nearest_centroid::Centroids;
-use crate::learners::{Prediction, Predictor, Scores, refuse_one_class};
+use crate::learners::{Prediction, Predictor, Scores, changes, refuse_one_class};
 use crate::linalg::{
     DecomposeError, Matrix, PrincipalAxes, Triangle, cholesky, column_means, gram, matmul, solve_triangular,
     top_symmetric_eigen,
@@ -154,10 +154,6 @@ fn unit(x: Array2<f64>) -> Array2<f64> {
     Map::UnitRows.apply(&Matrix::Dense(x)).dense().into_owned()
 }
 
-fn changes(before: &[usize], after: &[usize]) -> usize {
-    before.iter().zip(after).filter(|(a, b)| a != b).count()
-}
-
 /// What does not change from round to round.
 struct Rounds {
     /// On the axes, the sources' first, `(n, k)`.
@@ -186,8 +182,7 @@ struct Labelled {
 impl Rounds {
     fn new(problem: &Problem, rows: Array2<f64>) -> Self {
         let (codes, weights) = (problem.source_codes(), problem.source_weights());
-        let counts = |class: usize| codes.iter().zip(&weights).any(|(&c, w)| c == class && *w > 0.0);
-        let present = (0..problem.task.n_classes()).filter(|&c| counts(c)).collect();
+        let present = problem.source_classes();
         Self { rows, codes, weights, present, n_classes: problem.task.n_classes() }
     }
 

@@ -33,7 +33,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::context::{Ctx, FitError};
 use crate::data::{Problem, TaskKind};
-use crate::learners::{BoundLearner, Prediction, Predictor, PseudoLabels, Targets, Training, refuse_one_class};
+use crate::learners::{
+    BoundLearner, Prediction, Predictor, PseudoLabels, Targets, Training, changes, refuse_one_class,
+};
 use crate::linalg::Matrix;
 use crate::methods::{Card, DomainMaps, Family, FittedMethod, MetaEstimator, Needs, Toy};
 use crate::params::Checked;
@@ -120,7 +122,7 @@ impl MetaEstimator for SelfTraining {
         ctx.step(params.rounds as u64, Some(params.rounds as u64))?;
         guesses.take_over(&(0..problem.target.n_rows()).collect::<Vec<_>>(), &predictor.predict(&problem.target.x))?;
         refuse_one_class(&guesses.codes, problem, "take another learner or scaling")?;
-        let changed = guesses.codes.iter().zip(&began).filter(|(a, b)| a != b).count();
+        let changed = changes(&began, &guesses.codes);
         let diagnostics: BTreeMap<String, f64> =
             [("taken".into(), taken.rows.len() as f64), ("changed".into(), changed as f64)].into();
         diagnostics.iter().for_each(|(name, value)| ctx.metric(name, *value));

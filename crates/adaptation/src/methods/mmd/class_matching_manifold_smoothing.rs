@@ -42,7 +42,7 @@ use crate::data::{Dataset, Problem, TaskKind};
 use crate::features::{ComponentFeatures, ComponentSpace, varying};
 use crate::learners::linear_svm::LinearSvm;
 use crate::learners::nearest_centroid::Centroids;
-use crate::learners::{Learner, Predictor, Targets, Training, refuse_one_class};
+use crate::learners::{Learner, Predictor, Targets, Training, changes, refuse_one_class};
 use crate::linalg::graph::{Graph, Join};
 use crate::linalg::kernels::Kernel;
 use crate::linalg::neighbors::{Near, Searchable};
@@ -147,7 +147,7 @@ impl Estimator for ClassMatchingManifoldSmoothing {
             let model = rounds.centres(z.view(), &labels);
             let target = Matrix::Dense(z.slice(s![n_source.., ..]).to_owned());
             let next = model.predict(&target).codes().to_vec();
-            changed = labels.iter().zip(&next).filter(|(a, b)| a != b).count();
+            changed = changes(&labels, &next);
             labels = next;
             ctx.metric("changed", changed as f64);
             ctx.step(round as u64 + 1, Some(params.n_iterations as u64))?;
@@ -241,7 +241,7 @@ impl<'a> Rounds<'a> {
         } else {
             within.fill(0.0)
         }
-        let present = (0..n_classes).filter(|&c| totals[c] > 0.0).collect();
+        let present = problem.source_classes();
         let target = gram(target);
         Self {
             space,

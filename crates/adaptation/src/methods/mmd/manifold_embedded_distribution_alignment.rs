@@ -38,7 +38,7 @@ use serde::{Deserialize, Serialize};
 use crate::context::{Ctx, FitError};
 use crate::data::{Dataset, Problem, TaskKind};
 use crate::distances::conditional::{RowClasses, class_contrasts, frobenius_of_outer, marginal_contrast};
-use crate::learners::{LinearPredictor, refuse_one_class};
+use crate::learners::{LinearPredictor, changes, refuse_one_class};
 use crate::linalg::graph::{Graph, Join};
 use crate::linalg::kernels::Kernel;
 use crate::linalg::neighbors::Searchable;
@@ -272,7 +272,7 @@ impl Rounds {
             last.weights = self.solve(&labels, params)?;
             let scores = matmul(self.whitened.slice(s![self.codes.len().., ..]), last.weights.view());
             let before = std::mem::replace(&mut labels, largest(&scores, &present));
-            last.changed = before.iter().zip(&labels).filter(|(a, b)| a != b).count();
+            last.changed = changes(&before, &labels);
             ctx.step(round as u64 + 1, Some(params.n_iterations as u64))?;
             if last.changed == 0 {
                 break;

@@ -15,14 +15,13 @@
 //! only. **When.** Features are correlated differently in the two domains. **When not.** The shares of
 //! the classes differ, or there are so few rows that covariances are noise: raise λ.
 
-use ndarray::Array1;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::context::{Ctx, FitError};
 use crate::data::{Dataset, Problem, TaskKind};
-use crate::linalg::{Matrix, PrincipalAxes, recolouring};
-use crate::methods::{Adaptation, Adapter, Card, DomainMaps, Family, Map, Needs, Toy};
+use crate::features::recoloured;
+use crate::methods::{Adaptation, Adapter, Card, Family, Needs, Toy};
 use crate::params::Checked;
 
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
@@ -62,19 +61,7 @@ impl Adapter for Coral {
     type Params = Params;
 
     fn adapt(problem: &Problem, params: &Checked<Params>, ctx: &mut Ctx) -> Result<Adaptation, FitError> {
-        let axes = |x: &Matrix| PrincipalAxes::of(x.dense().view()).map_err(|e| FitError::Numerical(e.to_string()));
-        ctx.check()?;
-        let target = axes(&problem.target.x)?;
-        let mut sources = Vec::with_capacity(problem.sources.len());
-        for source in &problem.sources {
-            ctx.check()?;
-            let source = axes(&source.x)?;
-            let matrix = recolouring(&source, &target, params.regularization);
-            let zeros = || Array1::zeros(problem.n_features());
-            let (shift, offset) = if params.center { (source.mean, target.mean.clone()) } else { (zeros(), zeros()) };
-            sources.push(Map::Affine { shift, matrix, offset });
-        }
-        Ok(Adaptation::of_maps(DomainMaps { sources, target: Map::Identity }))
+        Ok(Adaptation::of_maps(recoloured(problem, params.regularization, params.center, ctx)?))
     }
 
     fn memory_bytes(problem: &Problem, _: &Checked<Params>) -> u64 {
@@ -94,6 +81,8 @@ mod tests {
     use super::*;
     use crate::context::Silent;
     use crate::data::{Labels, Task};
+    use crate::linalg::Matrix;
+    use crate::methods::{DomainMaps, Map};
 
     fn noise(n: usize, d: usize, seed: u64) -> Array2<f64> {
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
