@@ -41,9 +41,9 @@ pub struct Outcome {
     pub metrics: Metrics,
 }
 
-/// Above this product of squared rows and columns MMD² before and after is estimated on a seeded sample of rows: 2000
-/// of 200 columns, 1000 of 800, ...
-const MMD_WORK: f64 = 8e8;
+/// Above this product of squared rows and columns MMD² before and after is estimated on a seeded sample of rows, so that
+/// a report costs less than a fit: 2000 of 50 columns, 1000 of 200, 500 of 800, ...
+const MMD_WORK: f64 = 2e8;
 /// ... and these numbers of rows at least and at most.
 const MMD_ROWS: (usize, usize) = (500, 2000);
 
@@ -354,7 +354,9 @@ impl<'a> Run<'a> {
             return Ok(Mmd2 { before: None, after: None });
         }
         let target = &fit.problem.target.x;
-        let before = mmd2(&fit.problem.pooled_sources(), target, ctx)?;
+        // The same rows before and after, however many columns a map leaves.
+        let rows = ((MMD_WORK / target.n_columns().max(1) as f64).sqrt() as usize).clamp(MMD_ROWS.0, MMD_ROWS.1);
+        let before = mmd2(&fit.problem.pooled_sources(), target, rows, ctx)?;
         let identity = fit.adapted.map == Map::Identity && fit.source_maps.iter().all(|m| *m == Map::Identity);
         if identity {
             return Ok(Mmd2 { before, after: None });
@@ -362,7 +364,7 @@ impl<'a> Run<'a> {
         let mapped: Vec<Matrix> =
             fit.problem.sources.iter().zip(&fit.source_maps).map(|(s, m)| m.apply(&s.x)).collect();
         let sources = Matrix::stack(&mapped.iter().collect::<Vec<_>>());
-        let after = mmd2(&sources, &fit.adapted.map.apply(target), ctx)?;
+        let after = mmd2(&sources, &fit.adapted.map.apply(target), rows, ctx)?;
         Ok(Mmd2 { before, after })
     }
 }
@@ -374,10 +376,10 @@ fn few(words: &[String]) -> String {
     if words.len() > shown.len() { format!("{} …", shown.join(", ")) } else { shown.join(", ") }
 }
 
-/// MMD² with the median bandwidth; `None` where it is not defined, as for a domain of one row.
-fn mmd2(x: &Matrix, y: &Matrix, ctx: &Ctx) -> Result<Option<f64>, FitError> {
-    let rows = (MMD_WORK / x.n_columns().max(1) as f64).sqrt() as usize;
-    match mmd2_unbiased(x, y, Bandwidth::default(), Some(rows.clamp(MMD_ROWS.0, MMD_ROWS.1)), ctx) {
+/// MMD² of at most so many rows a side with the median bandwidth; `None` where it is not defined, as for a domain of one
+/// row.
+fn mmd2(x: &Matrix, y: &Matrix, max_rows: usize, ctx: &Ctx) -> Result<Option<f64>, FitError> {
+    match mmd2_unbiased(x, y, Bandwidth::default(), Some(max_rows), ctx) {
         Ok(value) => Ok(Some(value)),
         Err(FitError::Degenerate(_)) => Ok(None),
         Err(e) => Err(e),

@@ -6,7 +6,7 @@ use ndarray::ArrayView2;
 use serde::Serialize;
 
 use super::ScoreKind;
-use super::curves::{Ranking, RocCurve};
+use super::curves::{Areas, Ranking, RocCurve};
 use super::intervals::{BootstrapDraws, Interval};
 
 const NAMES: [&str; 16] = [
@@ -96,16 +96,17 @@ pub fn score_classification(
         _ => None,
     };
     // With two classes the first one's ranking is the second's turned round.
-    let ranked = if classes.len() == 2 { columns.get(1..).unwrap_or_default() } else { &columns[..] };
-    let ranked: Vec<&Column> = ranked.iter().filter(|c| c.roc.is_some()).collect();
+    let skipped = usize::from(classes.len() == 2).min(columns.len());
 
     let mut intervals = draws.intervals(|counts| {
         let tally = Tally::new(truth, codes, classes.len(), counts);
         let mut all = tally.overall();
-        all.extend(mean_areas(&ranked, counts));
+        let areas: Vec<Option<Areas>> = columns.iter().map(|column| column.ranking.areas(counts)).collect();
+        let ranked = columns[skipped..].iter().zip(&areas[skipped..]).filter(|(column, _)| column.roc.is_some());
+        all.extend(mean_areas(ranked.map(|(_, areas)| *areas)));
         all.extend(losses.as_ref().map_or([None; 3], |l| l.overall(counts)));
         for c in 0..classes.len() {
-            all.extend(one_class(c, &tally, columns.get(c), counts));
+            all.extend(one_class(c, &tally, areas.get(c).copied().flatten()));
         }
         all
     });
@@ -125,8 +126,7 @@ pub fn score_classification(
 }
 
 /// Precision, recall, F1, area under the ROC curve and average precision of one class.
-fn one_class(c: usize, tally: &Tally, column: Option<&Column>, counts: &[u32]) -> [Option<f64>; N_PER_CLASS] {
-    let areas = column.and_then(|column| column.ranking.areas(counts));
+fn one_class(c: usize, tally: &Tally, areas: Option<Areas>) -> [Option<f64>; N_PER_CLASS] {
     let (roc, average_precision) = (areas.map(|a| a.roc), areas.map(|a| a.average_precision));
     [tally.precision(c), tally.recall(c), tally.f1(c), roc, average_precision]
 }
@@ -240,9 +240,8 @@ impl Column {
 }
 
 /// Mean area under the ROC curve and mean average precision.
-fn mean_areas(ranked: &[&Column], counts: &[u32]) -> [Option<f64>; 2] {
-    let areas: Vec<_> = ranked.iter().map(|column| column.ranking.areas(counts)).collect();
-    [mean(areas.iter().map(|a| a.map(|a| a.roc))), mean(areas.iter().map(|a| a.map(|a| a.average_precision)))]
+fn mean_areas(ranked: impl Iterator<Item = Option<Areas>> + Clone) -> [Option<f64>; 2] {
+    [mean(ranked.clone().map(|a| Some(a?.roc))), mean(ranked.map(|a| Some(a?.average_precision)))]
 }
 
 /// What each row adds to losses of probabilities.
