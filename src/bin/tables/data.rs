@@ -61,5 +61,5 @@ pub fn draw(domain: &DomainTable, per_class: usize, seed: u64) -> DomainTable {
         })
         .collect();
     rows.sort_unstable();
-    domain.select_rows(&rows)
+    domain.select_rows(&rows).into_owned()
 }

@@ -1,5 +1,6 @@
 //! One table: every row over every task, through the engine.
 
+use std::cmp::Reverse;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -26,6 +27,12 @@ struct Task {
     target: Arc<DomainTable>,
     /// Rows that no fit sees; `None` where the target's own rows are scored.
     unseen: Option<Arc<DomainTable>>,
+}
+
+impl Task {
+    fn n_rows(&self) -> usize {
+        self.sources.iter().chain([self.target.as_ref()]).map(|domain| domain.table.n_rows()).sum()
+    }
 }
 
 /// Prints a table, or why it is skipped; of all methods where none is named.
@@ -63,9 +70,14 @@ fn line(table: &Table, row: &Row, heads: &[&str], tasks: &[Task]) -> Result<(Str
     let params: Value = serde_json::from_str(row.params).map_err(|e| format!("{}: {e}", row.params))?;
     method.check(&params).map_err(|e| format!("skipped, its settings do not fit: {e}"))?;
     let cost = Cost::begin();
-    // Tasks side by side keep all threads busy; each is seeded by itself, so that their order changes nothing.
-    let score = |task: &Task| score(table, row, task).map_err(|e| format!("{} failed: {e}", task.head));
-    let scores: Vec<Result<f64, String>> = tasks.par_iter().map(score).collect();
+    // Tasks side by side keep all threads busy, the largest first lest one is left to a single thread in the end; each
+    // is seeded by itself, so that their order changes nothing.
+    let mut order: Vec<usize> = (0..tasks.len()).collect();
+    order.sort_by_key(|&i| Reverse(tasks[i].n_rows()));
+    let score = |i: usize| (i, score(table, row, &tasks[i]).map_err(|e| format!("{} failed: {e}", tasks[i].head)));
+    let mut scores: Vec<(usize, Result<f64, String>)> = order.into_iter().par_bridge().map(score).collect();
+    scores.sort_by_key(|(i, _)| *i);
+    let scores: Vec<Result<f64, String>> = scores.into_iter().map(|(_, score)| score).collect();
     let mut means = Vec::new();
     for head in heads {
         let mine: Vec<f64> = tasks

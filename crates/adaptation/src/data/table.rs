@@ -1,5 +1,7 @@
 //! A table of typed columns with nulls, and the role that each column plays.
 
+use std::borrow::Cow;
+
 use serde::{Deserialize, Serialize};
 
 /// The type of a column.
@@ -227,10 +229,13 @@ impl Table {
         self.columns.iter().find(|c| c.name == name)
     }
 
-    /// The given rows, in the given order.
-    pub fn select_rows(&self, rows: &[usize]) -> Table {
+    /// The given rows, in the given order; borrowed where these are all as they stand.
+    pub fn select_rows(&self, rows: &[usize]) -> Cow<'_, Table> {
+        if rows.iter().copied().eq(0..self.n_rows) {
+            return Cow::Borrowed(self);
+        }
         let pick = |c: &Column| Column { name: c.name.clone(), values: c.values.select(rows) };
-        Table { columns: self.columns.iter().map(pick).collect(), n_rows: rows.len() }
+        Cow::Owned(Table { columns: self.columns.iter().map(pick).collect(), n_rows: rows.len() })
     }
 }
 
@@ -240,9 +245,12 @@ impl DomainTable {
         self.table.columns().iter().zip(&self.roles).filter(move |(_, r)| **r == role).map(|(c, _)| c)
     }
 
-    /// The given rows, in the given order.
-    pub fn select_rows(&self, rows: &[usize]) -> DomainTable {
-        DomainTable { name: self.name.clone(), table: self.table.select_rows(rows), roles: self.roles.clone() }
+    /// The given rows, in the given order; borrowed where these are all as they stand.
+    pub fn select_rows(&self, rows: &[usize]) -> Cow<'_, DomainTable> {
+        match self.table.select_rows(rows) {
+            Cow::Borrowed(_) => Cow::Borrowed(self),
+            Cow::Owned(table) => Cow::Owned(Self { name: self.name.clone(), table, roles: self.roles.clone() }),
+        }
     }
 
     /// The label column, if there is one.

@@ -1,6 +1,7 @@
 //! Domains become the problem that a method sees. The one place where labels of the target are
 //! shown to a fit, hidden from it, or kept aside for scoring.
 
+use std::borrow::Cow;
 use std::collections::{BTreeSet, HashMap};
 
 use ndarray::Array1;
@@ -45,7 +46,7 @@ pub(super) fn prepare(
     shown: TargetLabels,
     features: FeatureParams,
 ) -> Result<Prepared, FitError> {
-    let sources: Vec<DomainTable> = sources.iter().map(labelled_rows).collect::<Result<_, _>>()?;
+    let sources: Vec<Cow<DomainTable>> = sources.iter().map(labelled_rows).collect::<Result<_, _>>()?;
     let fitted = Pipeline::fit(&sources, target, features)?;
     let dataset = |domain: &DomainTable, x: Matrix, labels: Labels| -> Result<Dataset, FitError> {
         Ok(Dataset { x, labels, weights: weights_of(domain)? })
@@ -140,14 +141,14 @@ fn no_labels(task: TaskKind, n: usize) -> Labels {
 }
 
 /// The rows of a source that have a label.
-fn labelled_rows(domain: &DomainTable) -> Result<DomainTable, FitError> {
+fn labelled_rows(domain: &DomainTable) -> Result<Cow<'_, DomainTable>, FitError> {
     let missing = |what: &str| FitError::LabelMissing(format!("source {} has no {what}", domain.name));
     let column = domain.label().ok_or_else(|| missing("label column; name one with ?label= when it is uploaded"))?;
     let known: Vec<usize> = (0..domain.table.n_rows()).filter(|&i| column.values.word(i).is_some()).collect();
     if known.is_empty() {
         return Err(missing("row with a label"));
     }
-    Ok(if known.len() == domain.table.n_rows() { domain.clone() } else { domain.select_rows(&known) })
+    Ok(domain.select_rows(&known))
 }
 
 fn weights_of(domain: &DomainTable) -> Result<Option<Array1<f64>>, FitError> {

@@ -68,17 +68,17 @@ pub fn run(spec: &Spec, input: &Input, ctx: &mut Ctx) -> Result<Outcome, FitErro
     let mut scored = Scored::new(run.scored_task(), units_of(input.target));
     match spec.evaluation {
         Evaluation::None {} => {}
-        Evaluation::TargetLabels {} => scored.add(&run.predict(&kept, &labels.known_rows())?, input.target)?,
+        Evaluation::TargetLabels {} => scored.add(run.predict(&kept, &labels.known_rows())?, &labels),
         Evaluation::HoldOut { .. } => {
             for split in &splits {
-                scored.add(&run.predict(&kept, &split.test)?, input.target)?;
+                scored.add(run.predict(&kept, &split.test)?, &labels);
             }
         }
         Evaluation::KFold { .. } | Evaluation::LeaveOneOut {} | Evaluation::Bootstrap { .. } => {
             for (i, split) in splits.iter().enumerate() {
                 ctx.step(i as u64, Some(splits.len() as u64))?;
                 let fold = ctx.quietly(|ctx| run.fit(&split.train, ctx))?;
-                scored.add(&run.predict(&fold, &split.test)?, input.target)?;
+                scored.add(run.predict(&fold, &split.test)?, &labels);
             }
         }
     }

@@ -7,9 +7,8 @@ use ndarray::{Array2, s};
 use rand_chacha::ChaCha8Rng;
 
 use super::outcome::{Confusion, Scores};
-use super::problem::labels_of;
 use crate::context::FitError;
-use crate::data::{DomainTable, Labels, Task};
+use crate::data::{Labels, Task};
 use crate::learners::{self, Prediction};
 use crate::metrics::{self, BootstrapDraws, ClassReport, RocCurve};
 
@@ -67,16 +66,15 @@ impl Scored {
         self.rows.iter().collect::<BTreeSet<_>>().len()
     }
 
-    /// Adds predictions of rows that all have a label.
-    pub(super) fn add(&mut self, pair: &Pair, target: &DomainTable) -> Result<(), FitError> {
-        match labels_of(&target.select_rows(&pair.rows), &self.task)? {
-            Labels::Classes(codes) => self.truth_codes.extend(codes.iter().flatten()),
-            Labels::Values(values) => self.truth_values.extend(values.iter().flatten()),
+    /// Adds predictions of rows that all have a label, of `labels` of the whole target.
+    pub(super) fn add(&mut self, pair: Pair, labels: &Labels) {
+        match labels {
+            Labels::Classes(codes) => self.truth_codes.extend(pair.rows.iter().filter_map(|&row| codes[row])),
+            Labels::Values(values) => self.truth_values.extend(pair.rows.iter().filter_map(|&row| values[row])),
         }
         self.rows.extend(&pair.rows);
-        self.adapted.push(pair.adapted.clone());
-        self.source_only.push(pair.source_only.clone());
-        Ok(())
+        self.adapted.push(pair.adapted);
+        self.source_only.push(pair.source_only);
     }
 
     /// Scores of both models on the same rows with the same bootstrap draws.

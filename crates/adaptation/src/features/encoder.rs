@@ -249,6 +249,9 @@ impl<'a> Cells<'a> {
             (Encoding::Number { .. }, Values::Sparse { rows, values, .. }) => {
                 rows.iter().zip(values).for_each(|(row, value)| write(*row as usize, 0, *value));
             }
+            (Encoding::Number { impute, indicator: false }, Values::Number(values)) => {
+                values.iter().enumerate().for_each(|(row, value)| write(row, 0, value.unwrap_or(*impute)));
+            }
             (Encoding::Number { impute, indicator }, values) => {
                 let numeric = is_numeric(values.kind());
                 for row in 0..values.len() {
@@ -331,6 +334,7 @@ fn centre(values: &[&Values], imputation: Imputation) -> Option<f64> {
                 others.extend(values);
                 zeros += n_rows - values.len();
             }
+            Values::Number(v) => others.extend(v.iter().flatten()),
             v => others.extend((0..v.len()).filter_map(|i| v.number(i))),
         }
     }
@@ -338,18 +342,25 @@ fn centre(values: &[&Values], imputation: Imputation) -> Option<f64> {
     if n == 0 {
         return None;
     }
-    // Sorted in both cases, so that the order of rows does not change a bit of the result. Zeros that are not listed
-    // stand between what is below and what is not.
-    others.sort_unstable_by(f64::total_cmp);
-    let below = others.partition_point(|v| *v < 0.0);
-    let nth = |i: usize| match i {
-        i if i < below => others[i],
-        i if i < below + zeros => 0.0,
-        i => others[i - zeros],
-    };
     Some(match imputation {
-        Imputation::Mean => others.iter().sum::<f64>() / n as f64,
-        Imputation::Median => nth((n - 1) / 2).midpoint(nth(n / 2)),
+        Imputation::Mean => {
+            // Sorted, so that the order of rows does not change a bit of the sum.
+            others.sort_unstable_by(f64::total_cmp);
+            others.iter().sum::<f64>() / n as f64
+        }
+        Imputation::Median => {
+            // Zeros that are not listed stand between what is below and what is not.
+            let below = others.iter().filter(|v| **v < 0.0).count();
+            let mut nth = |i: usize| {
+                let listed = match i {
+                    i if i < below => i,
+                    i if i < below + zeros => return 0.0,
+                    i => i - zeros,
+                };
+                *others.select_nth_unstable_by(listed, f64::total_cmp).1
+            };
+            nth((n - 1) / 2).midpoint(nth(n / 2))
+        }
     })
 }
 

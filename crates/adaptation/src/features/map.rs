@@ -1,6 +1,8 @@
 //! Maps of rows: the scaling of features, and what adapters fit. A closed set of forms, so that every
 //! fitted method predicts rows it has never seen and is saved the same way.
 
+use std::borrow::Cow;
+
 use ndarray::{Array1, Array2, Axis, s};
 
 use crate::linalg::kernels::{Kernel, landmark_product};
@@ -76,10 +78,15 @@ impl DomainMaps {
 impl Map {
     /// The rows `x (n, d)` in the adapted space, `(n, k)`.
     pub fn apply(&self, x: &Matrix) -> Matrix {
+        self.apply_to(Cow::Borrowed(x))
+    }
+
+    /// The same, in the memory of rows that are given away where that will do.
+    pub fn apply_to(&self, x: Cow<Matrix>) -> Matrix {
         match self {
-            Map::Identity => x.clone(),
+            Map::Identity => x.into_owned(),
             Map::Scale { shift, scale, offset } => {
-                let mut out = x.dense().into_owned();
+                let mut out = x.into_owned().into_dense();
                 out.axis_iter_mut(Axis(0)).for_each(|mut row| {
                     row -= shift;
                     row *= scale;
@@ -93,18 +100,14 @@ impl Map {
                 Matrix::Dense(x.dot(matrix.view()) + &constant)
             }
             Map::Kernel { kernel, landmarks, matrix, offset } => {
-                Matrix::Dense(landmark_product(*kernel, x, landmarks.view(), matrix.view()) + offset)
+                Matrix::Dense(landmark_product(*kernel, &x, landmarks.view(), matrix.view()) + offset)
             }
-            Map::Append { columns } => append(x, columns),
-            Map::Select { columns } => select(x, columns),
+            Map::Append { columns } => append(&x, columns),
+            Map::Select { columns } => select(&x, columns),
             Map::UnitRows => divide_rows(x, |row| row.map(|(_, v)| v * v).sum::<f64>().sqrt()),
             Map::RowShares => divide_rows(x, |row| row.map(|(_, v)| v).sum()),
-            Map::TermWeights { idf } => weigh_terms(x, idf),
-            Map::Chain(maps) => {
-                let mut maps = maps.iter();
-                let Some(first) = maps.next() else { return x.clone() };
-                maps.fold(first.apply(x), |x, map| map.apply(&x))
-            }
+            Map::TermWeights { idf } => weigh_terms(&x, idf),
+            Map::Chain(maps) => maps.iter().fold(x, |x, map| Cow::Owned(map.apply_to(x))).into_owned(),
         }
     }
 
@@ -240,10 +243,9 @@ fn select(x: &Matrix, columns: &[usize]) -> Matrix {
 
 /// Rows divided by a number computed from each; rows for which it is zero stay as they are. Sparse
 /// rows stay sparse.
-fn divide_rows(x: &Matrix, divisor: impl Fn(&mut dyn Iterator<Item = (usize, f64)>) -> f64) -> Matrix {
-    match x {
-        Matrix::Dense(x) => {
-            let mut out = x.clone();
+fn divide_rows(x: Cow<Matrix>, divisor: impl Fn(&mut dyn Iterator<Item = (usize, f64)>) -> f64) -> Matrix {
+    match x.into_owned() {
+        Matrix::Dense(mut out) => {
             for mut row in out.axis_iter_mut(Axis(0)) {
                 let by = divisor(&mut row.iter().copied().enumerate());
                 if by != 0.0 {

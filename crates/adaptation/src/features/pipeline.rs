@@ -1,5 +1,7 @@
 //! Encoding and scaling together: what is fitted before a method and saved with its model.
 
+use std::borrow::{Borrow, Cow};
+
 use ndarray::{Array1, Axis};
 
 use super::encoder::{Encoder, InputProblem};
@@ -38,11 +40,11 @@ impl Pipeline {
     /// # Errors
     /// [`FitError::NoSharedColumns`], or [`FitError::Degenerate`] where no column holds anything.
     pub fn fit(
-        sources: &[DomainTable],
+        sources: &[impl Borrow<DomainTable>],
         target: &DomainTable,
         params: FeatureParams,
     ) -> Result<FittedFeatures, FitError> {
-        let domains: Vec<&DomainTable> = sources.iter().chain([target]).collect();
+        let domains: Vec<&DomainTable> = sources.iter().map(Borrow::borrow).chain([target]).collect();
         let encoder = Encoder::fit(&domains, &params)?;
         let encode = |domain: &DomainTable| -> Result<Matrix, FitError> {
             let x =
@@ -61,7 +63,7 @@ impl Pipeline {
                 ))),
             }
         };
-        let sources = sources.iter().map(encode).collect::<Result<Vec<_>, _>>()?;
+        let sources = sources.iter().map(|s| encode(s.borrow())).collect::<Result<Vec<_>, _>>()?;
         let target = encode(target)?;
         if params.scaling == Scaling::TfIdf {
             for (x, domain) in sources.iter().chain([&target]).zip(&domains) {
@@ -70,8 +72,8 @@ impl Pipeline {
         }
         let maps = scaling(&sources, &target, params.scaling);
         Ok(FittedFeatures {
-            sources: sources.iter().zip(&maps.sources).map(|(x, map)| map.apply(x)).collect(),
-            target: maps.target.apply(&target),
+            sources: sources.into_iter().zip(&maps.sources).map(|(x, map)| map.apply_to(Cow::Owned(x))).collect(),
+            target: maps.target.apply_to(Cow::Owned(target)),
             pipeline: Self { params, encoder, target_scaling: maps.target },
         })
     }
@@ -111,7 +113,7 @@ impl Pipeline {
             let negative = self.encoder.first_where(&x, |v| v < 0.0);
             refused(negative, "negative_number", "tf_idf takes counts, which are not below 0".into())?;
         }
-        Ok(self.target_scaling.apply(&x))
+        Ok(self.target_scaling.apply_to(Cow::Owned(x)))
     }
 
     pub fn save(&self) -> Parts {

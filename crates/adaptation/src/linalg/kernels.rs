@@ -120,11 +120,6 @@ impl KernelRows {
         }
     }
 
-    /// ‖x_i‖², `(n,)`
-    pub(super) fn squared_norms(&self) -> &Array1<f64> {
-        &self.squared_norms
-    }
-
     pub fn len(&self) -> usize {
         self.squared_norms.len()
     }

@@ -95,6 +95,13 @@ impl Matrix {
         }
     }
 
+    pub fn into_dense(self) -> Array2<f64> {
+        match self {
+            Matrix::Dense(x) => x,
+            Matrix::Sparse(x) => x.to_dense(),
+        }
+    }
+
     /// `x · b`, shapes `(n, d)` and `(d, k)` → `(n, k)`.
     pub fn dot(&self, b: ArrayView2<f64>) -> Array2<f64> {
         match self {

@@ -5,7 +5,7 @@ use rand::seq::index;
 use rand_chacha::ChaCha8Rng;
 
 use super::kernels::{Kernel, KernelError, KernelRows, manhattan_into};
-use super::{Matrix, column_means};
+use super::{Matrix, column_means, gram};
 
 /// The median rule looks at this many pooled rows at most: half a million pairs.
 pub const MEDIAN_ROWS: usize = 1000;
@@ -71,15 +71,18 @@ fn pairwise(x: Matrix, distance: Distance) -> Vec<f64> {
             out
         }
         Distance::Euclidean => {
-            let rows = match x {
-                Matrix::Dense(x) => KernelRows::shifted(x.view(), &column_means(x.view())),
-                sparse @ Matrix::Sparse(_) => KernelRows::unmoved(sparse),
+            let mut out = match x {
+                Matrix::Dense(x) => gram((&x - &column_means(x.view())).t()),
+                sparse @ Matrix::Sparse(_) => {
+                    let rows = KernelRows::unmoved(sparse);
+                    Kernel::Linear.matrix(&rows, &rows)
+                }
             };
-            let mut out = Kernel::Linear.matrix(&rows, &rows);
+            let norms = out.diag().to_owned();
             for (i, mut row) in out.axis_iter_mut(Axis(0)).enumerate() {
-                let norm = rows.squared_norms()[i];
+                let norm = norms[i];
                 // Below the rounding of the norms a distance is zero: rows that are equal stay equal.
-                row.iter_mut().zip(rows.squared_norms()).for_each(|(v, other)| {
+                row.iter_mut().zip(&norms).for_each(|(v, other)| {
                     let squared = norm + other - 2.0 * *v;
                     *v = if squared > 1e-14 * (norm + other) { squared.sqrt() } else { 0.0 };
                 });

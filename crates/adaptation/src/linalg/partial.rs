@@ -11,7 +11,7 @@ use super::decompose::symmetric_eigen;
 use super::dense::{gram, matmul, matmul_tn};
 
 /// Residuals relative to the largest magnitude at which the answer is believed.
-const ACCEPT: f64 = 1e-11;
+const ACCEPT: f64 = 1e-10;
 /// Vectors kept beyond those asked for: the gap to them sets how fast the others converge.
 const SPARE: usize = 8;
 /// Vectors that enter the space together.

@@ -2,10 +2,12 @@
 
 use ndarray::{Array1, Array2, ArrayView2, s};
 
-use super::{DecomposeError, column_means, gram, symmetric_eigen, thin_svd};
+use super::{DecomposeError, column_means, gram, matmul_tn, symmetric_eigen, thin_svd};
 
 /// Axes whose variance is below this share of the largest are rounding, and are left out.
 const RELATIVE_FLOOR: f64 = 1e-12;
+/// Axes whose variance is above this share of the largest keep twelve digits when they are made from products of rows.
+const PRECISE_SHARE: f64 = 1e-4;
 
 /// The directions in which rows vary, the widest first.
 #[derive(Debug, Clone)]
@@ -19,8 +21,8 @@ pub struct PrincipalAxes {
 }
 
 impl PrincipalAxes {
-    /// The axes of rows `x (n, d)`: eigenvectors of `Xᵀ X / (n − 1)` for centred X where d ≤ n, right
-    /// singular vectors of X otherwise. O(n d min(n, d)).
+    /// The axes of rows `x (n, d)`: eigenvectors of `Xᵀ X / (n − 1)` for centred X where d ≤ n, otherwise right
+    /// singular vectors of X, by way of `X Xᵀ` where that loses no digits. O(n d min(n, d)).
     ///
     /// # Errors
     /// Where the decomposition does not converge.
@@ -32,6 +34,8 @@ impl PrincipalAxes {
             let covariance = gram(centred.view()) / degrees;
             let (values, vectors) = symmetric_eigen(covariance.view())?;
             (values.slice(s![..;-1]).to_owned(), vectors.slice(s![.., ..;-1]).to_owned())
+        } else if let Some((squares, axes)) = among_rows(centred.view()) {
+            (squares / degrees, axes)
         } else {
             let (_, values, vt) = thin_svd(centred.view())?;
             (values.mapv(|v| v * v / degrees), vt.reversed_axes())
@@ -64,6 +68,18 @@ impl PrincipalAxes {
         });
         (before.count() + 1).min(self.rank())
     }
+}
+
+/// The squared singular values of centred rows `x (n, d)`, n < d, and their axes from products of rows; `None` where
+/// more than the direction that centring took away is small.
+fn among_rows(x: ArrayView2<f64>) -> Option<(Array1<f64>, Array2<f64>)> {
+    let (squares, u) = symmetric_eigen(gram(x.t()).view()).ok()?;
+    let rank = x.nrows().saturating_sub(1);
+    let (squares, u) = (squares.slice(s![..;-1]), u.slice(s![.., ..;-1]));
+    let (squares, u) = (squares.slice(s![..rank]).to_owned(), u.slice(s![.., ..rank]));
+    let precise = squares.last().is_some_and(|least| *least > PRECISE_SHARE * squares[0]);
+    let axes = precise.then(|| matmul_tn(x, u) / squares.mapv(f64::sqrt))?;
+    Some((squares, axes))
 }
 
 #[cfg(test)]

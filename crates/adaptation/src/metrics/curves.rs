@@ -22,16 +22,20 @@ pub struct RocPoint {
     pub threshold: Option<f64>,
 }
 
-/// The rows by falling score.
+/// The rows by falling score, in steps.
 pub(super) struct Ranking {
-    rows: Vec<RankedRow>,
+    /// `(n,)`; in a step the negative rows come first, then the positive ones, then the negative ones tied with them.
+    rows: Vec<u32>,
+    steps: Vec<Step>,
 }
 
-struct RankedRow {
-    row: u32,
-    positive: bool,
-    /// The next row scores less: a threshold can be put between them.
-    ends_tie: bool,
+/// Negative rows up to the next positive one, and the rows that tie with that. A walk over few steps with plain sums
+/// within them is several times as fast as one that asks each row what it is.
+struct Step {
+    /// Places in the ranking where each part ends.
+    negatives: u32,
+    positives: u32,
+    tied: u32,
 }
 
 /// Areas under curves of a ranking.
@@ -46,38 +50,50 @@ pub(super) struct Areas {
 impl Ranking {
     /// `scores (n,)`, larger meaning more likely positive; `positive (n,)`.
     pub(super) fn new(scores: &[f64], positive: &[bool]) -> Self {
-        let mut order: Vec<usize> = (0..scores.len()).collect();
-        order.sort_unstable_by(|&a, &b| scores[b].total_cmp(&scores[a]));
-        let ends_tie = |k: usize| order.get(k + 1).is_none_or(|&next| scores[next] != scores[order[k]]);
-        let ranked = |(k, &i): (usize, &usize)| RankedRow {
-            // Half the memory of usize; a table has fewer rows than 2³².
-            row: i as u32,
-            positive: positive[i],
-            ends_tie: ends_tie(k),
-        };
-        Self { rows: order.iter().enumerate().map(ranked).collect() }
+        // Half the memory of usize; a table has fewer rows than 2³².
+        let mut rows: Vec<u32> = (0..scores.len() as u32).collect();
+        let (score, is_positive) = (|row: u32| scores[row as usize], |row: u32| positive[row as usize]);
+        rows.sort_unstable_by(|&a, &b| score(b).total_cmp(&score(a)));
+        let mut steps = Vec::new();
+        let (mut start, mut negatives) = (0, 0);
+        while start < rows.len() {
+            let tied = start + rows[start..].iter().take_while(|row| score(**row) == score(rows[start])).count().max(1);
+            let ties = &mut rows[start..tied];
+            ties.sort_unstable_by_key(|row| !is_positive(*row));
+            let positives = start + ties.partition_point(|row| is_positive(*row));
+            if positives == start {
+                negatives = tied;
+            } else {
+                steps.push(Step { negatives: start as u32, positives: positives as u32, tied: tied as u32 });
+            }
+            start = tied;
+        }
+        // Negative rows below every positive one.
+        if negatives > steps.last().map_or(0, |step| step.tied as usize) {
+            let end = rows.len() as u32;
+            steps.push(Step { negatives: end, positives: end, tied: end });
+        }
+        Self { rows, steps }
     }
 
     /// `None` unless there are both positive and negative rows among those that count.
     pub(super) fn areas(&self, counts: &[u32]) -> Option<Areas> {
-        let (mut positives, mut negatives) = (0, 0);
-        let (mut positives_before, mut negatives_before) = (0, 0);
+        let count = |from: u32, to: u32| -> u64 {
+            self.rows[from as usize..to as usize].iter().map(|row| u64::from(counts[*row as usize])).sum()
+        };
+        let (mut positives, mut negatives, mut start) = (0, 0, 0);
         let (mut twice_pairs, mut precision_sum) = (0, 0.0);
-        for ranked in &self.rows {
-            let count = u64::from(counts[ranked.row as usize]);
-            if ranked.positive {
-                positives += count;
-            } else {
-                negatives += count;
+        for step in &self.steps {
+            let before = count(start, step.negatives);
+            let right = count(step.negatives, step.positives);
+            let tied = count(step.positives, step.tied);
+            twice_pairs += before * 2 * positives + tied * (2 * positives + right);
+            positives += right;
+            negatives += before + tied;
+            if right > 0 {
+                precision_sum += right as f64 * (positives as f64 / (positives + negatives) as f64);
             }
-            if ranked.ends_tie {
-                twice_pairs += (negatives - negatives_before) * (positives + positives_before);
-                if positives > positives_before {
-                    let precision = positives as f64 / (positives + negatives) as f64;
-                    precision_sum += (positives - positives_before) as f64 * precision;
-                }
-                (positives_before, negatives_before) = (positives, negatives);
-            }
+            start = step.tied;
         }
         (positives > 0 && negatives > 0).then(|| Areas {
             roc: twice_pairs as f64 / 2.0 / (positives as f64 * negatives as f64),
@@ -87,24 +103,42 @@ impl Ranking {
 
     /// The curve over all rows; `None` unless there are both positive and negative ones.
     pub(super) fn roc(&self, scores: &[f64]) -> Option<Vec<RocPoint>> {
-        let n_positive = self.rows.iter().filter(|r| r.positive).count();
-        let n_negative = self.rows.len() - n_positive;
+        let n_positive: u32 = self.parts().map(|[_, positives, _]| positives).sum();
+        let n_negative = self.rows.len() as u32 - n_positive;
         if n_positive == 0 || n_negative == 0 {
             return None;
         }
         let mut points = vec![RocPoint { false_positive_rate: 0.0, true_positive_rate: 0.0, threshold: None }];
-        let mut positives = 0;
-        for (k, ranked) in self.rows.iter().enumerate() {
-            positives += usize::from(ranked.positive);
-            if ranked.ends_tie {
-                points.push(RocPoint {
-                    false_positive_rate: (k + 1 - positives) as f64 / n_negative as f64,
-                    true_positive_rate: positives as f64 / n_positive as f64,
-                    threshold: Some(scores[ranked.row as usize]),
-                });
+        let (mut positives, mut seen) = (0, 0);
+        let mut push = |positives: u32, seen: u32| {
+            points.push(RocPoint {
+                false_positive_rate: f64::from(seen - positives) / f64::from(n_negative),
+                true_positive_rate: f64::from(positives) / f64::from(n_positive),
+                threshold: Some(scores[self.rows[seen as usize - 1] as usize]),
+            });
+        };
+        for [before, right, tied] in self.parts() {
+            // Between negative rows of different scores the curve is a horizontal line.
+            if before > 0 {
+                seen += before;
+                push(positives, seen);
+            }
+            if right + tied > 0 {
+                positives += right;
+                seen += right + tied;
+                push(positives, seen);
             }
         }
         Some(thin(corners(points)))
+    }
+
+    /// The rows of each part of each step.
+    fn parts(&self) -> impl Iterator<Item = [u32; 3]> {
+        let starts = [0].into_iter().chain(self.steps.iter().map(|step| step.tied));
+        self.steps
+            .iter()
+            .zip(starts)
+            .map(|(step, start)| [step.negatives - start, step.positives - step.negatives, step.tied - step.positives])
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::ops::ControlFlow;
 
-use ndarray::{Array1, Array2, Axis, s};
+use ndarray::{Array1, Array2, ArrayView2, Axis, s};
 
 use crate::context::{Ctx, FitError};
 use crate::learners::contract::LinearModel;
@@ -99,6 +99,7 @@ impl Objective<'_> {
         ctx: &mut Ctx,
     ) -> Result<LinearModel, FitError> {
         let scaling = Scaling::of(self.x, self.shares, self.l2);
+        let columns = Columns::of(self.x);
         let begin = scaling.pack(&self.begin);
         let mut best = validation.map(|v| (v(&self.begin), self.begin.clone(), 0));
         let options = Options { max_iterations: MAX_ITERATIONS, gradient_tolerance: GRADIENT_TOLERANCE };
@@ -106,7 +107,7 @@ impl Objective<'_> {
         let found = minimise(
             |v| {
                 observer.check()?;
-                Ok(self.value_and_gradient(&scaling, v))
+                Ok(self.value_and_gradient(&scaling, &columns, v))
             },
             begin,
             &options,
@@ -137,12 +138,12 @@ impl Objective<'_> {
         Ok(scaling.unpack(&found.x, self.centre.intercept.len()))
     }
 
-    fn value_and_gradient(&self, scaling: &Scaling, v: &Array1<f64>) -> (f64, Array1<f64>) {
+    fn value_and_gradient(&self, scaling: &Scaling, columns: &Columns, v: &Array1<f64>) -> (f64, Array1<f64>) {
         let model = scaling.unpack(v, self.centre.intercept.len());
         let (loss, by_output) = (self.loss)(&model.outputs(self.x));
         let pulled = &model.coef - &self.centre.coef;
         let by_intercept = by_output.sum_axis(Axis(0));
-        let mut by_coef = self.x.t_dot(by_output.view()).reversed_axes();
+        let mut by_coef = columns.dot(by_output.view()).reversed_axes();
         by_coef.scaled_add(self.l2, &pulled);
         // The free intercept is that of centred columns.
         let outer = matmul_nt(by_intercept.view().insert_axis(Axis(1)), scaling.mean.view().insert_axis(Axis(1)));
@@ -150,6 +151,31 @@ impl Objective<'_> {
         by_coef /= &scaling.scale;
         let value = loss + 0.5 * self.l2 * pulled.iter().map(|w| w * w).sum::<f64>();
         (value, flatten(&by_coef, &by_intercept))
+    }
+}
+
+/// Rows transposed. A product with few columns runs along the memory of its left side: gradients take `xᵀ` as outputs
+/// take `x`, nearly twice as fast as from the same memory.
+enum Columns<'a> {
+    /// `(d, n)`
+    Dense(Array2<f64>),
+    Sparse(&'a Matrix),
+}
+
+impl<'a> Columns<'a> {
+    fn of(x: &'a Matrix) -> Self {
+        match x {
+            Matrix::Dense(x) => Self::Dense(x.t().as_standard_layout().into_owned()),
+            Matrix::Sparse(_) => Self::Sparse(x),
+        }
+    }
+
+    /// `xᵀ · b`, `(d, k)`
+    fn dot(&self, b: ArrayView2<f64>) -> Array2<f64> {
+        match self {
+            Self::Dense(columns) => matmul(columns.view(), b),
+            Self::Sparse(x) => x.t_dot(b),
+        }
     }
 }
 

@@ -33,7 +33,7 @@ use serde::{Deserialize, Serialize};
 use crate::context::{Ctx, FitError};
 use crate::data::{Dataset, Problem, TaskKind};
 use crate::linalg::{
-    DecomposeError, Matrix, PrincipalAxes, ledoit_wolf, matmul, matmul_nt, matmul_tn, sqrt_spd, symmetric_eigen,
+    DecomposeError, Matrix, PrincipalAxes, gram, ledoit_wolf, matmul, matmul_nt, matmul_tn, sqrt_spd, symmetric_eigen,
     thin_svd,
 };
 use crate::methods::{Adaptation, Adapter, Card, DomainMaps, Family, Map, Needs, Toy};
@@ -41,6 +41,8 @@ use crate::params::Checked;
 
 /// Directions shared by the axes of both domains count once: singular values below this are rounding.
 const SPAN_FLOOR: f64 = 1e-9;
+/// Squared lengths of the parts of one domain's axes outside the other's, above which products of them lose no digits.
+const CLEARLY_OUTSIDE: f64 = 1e-4;
 
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
@@ -198,7 +200,7 @@ fn monge_map(source: &Shrunk, target: &Shrunk) -> Result<Array2<f64>, DecomposeE
     Ok(out * unit)
 }
 
-/// An orthonormal basis, `(d, r)`, of the span of both domains' axes.
+/// An orthonormal basis, `(d, r)`, of a space that holds both domains' axes; no more than they span, where few.
 fn span_of<'a>(source: &'a Shrunk, target: &'a Shrunk) -> Result<Cow<'a, Array2<f64>>, DecomposeError> {
     let (a, b) = (&source.axes.axes, &target.axes.axes);
     let d = a.nrows();
@@ -207,6 +209,18 @@ fn span_of<'a>(source: &'a Shrunk, target: &'a Shrunk) -> Result<Cow<'a, Array2<
     }
     if b.ncols() == d {
         return Ok(Cow::Borrowed(b));
+    }
+    if a.ncols() + b.ncols() >= d {
+        // Nothing to save: all of the space holds them both.
+        return Ok(Cow::Owned(Array2::eye(d)));
+    }
+    // In general position, by far the cheaper way: what of b is outside a, made orthonormal.
+    let outside = |x: &Array2<f64>| x - &matmul(a.view(), matmul_tn(a.view(), x.view()).view());
+    let rest = outside(b);
+    let (squares, vectors) = symmetric_eigen(gram(rest.view()).view())?;
+    if squares.first().is_some_and(|least| *least > CLEARLY_OUTSIDE) {
+        let rest = outside(&(matmul(rest.view(), vectors.view()) / squares.mapv(f64::sqrt)));
+        return Ok(Cow::Owned(concatenate![Axis(1), *a, rest]));
     }
     let (u, lengths, _) = thin_svd(concatenate![Axis(1), *a, *b].view())?;
     let rank = lengths.iter().filter(|v| **v > SPAN_FLOOR).count();
