@@ -2,7 +2,7 @@
 
 use ndarray::{Array1, Array2, ArrayView2, s};
 
-use super::{DecomposeError, column_means, gram, matmul_tn, symmetric_eigen, thin_svd};
+use super::{DecomposeError, column_means, gram, matmul_tn, thin_svd, top_symmetric_eigen};
 
 /// Axes whose variance is below this share of the largest are rounding, and are left out.
 const RELATIVE_FLOOR: f64 = 1e-12;
@@ -14,8 +14,10 @@ const PRECISE_SHARE: f64 = 1e-4;
 pub struct PrincipalAxes {
     /// `(d,)`
     pub mean: Array1<f64>,
-    /// `(r,)`, descending and above zero; r ≤ min(n − 1, d)
+    /// `(r,)`, descending and above zero; r ≤ min(n − 1, d), or as many as were asked for
     pub variances: Array1<f64>,
+    /// Of the rows in all directions.
+    pub total_variance: f64,
     /// `(d, r)`, orthonormal columns
     pub axes: Array2<f64>,
 }
@@ -27,14 +29,22 @@ impl PrincipalAxes {
     /// # Errors
     /// Where the decomposition does not converge.
     pub fn of(x: ArrayView2<f64>) -> Result<Self, DecomposeError> {
+        Self::widest(x, usize::MAX)
+    }
+
+    /// The `most` widest axes; where they are few, far cheaper than all.
+    ///
+    /// # Errors
+    /// As [`PrincipalAxes::of`].
+    pub fn widest(x: ArrayView2<f64>, most: usize) -> Result<Self, DecomposeError> {
         let mean = column_means(x);
         let centred = &x - &mean;
         let degrees = (x.nrows() as f64 - 1.0).max(1.0);
+        let total_variance = centred.iter().map(|v| v * v).sum::<f64>() / degrees;
         let (variances, axes) = if x.ncols() <= x.nrows() {
             let covariance = gram(centred.view()) / degrees;
-            let (values, vectors) = symmetric_eigen(covariance.view())?;
-            (values.slice(s![..;-1]).to_owned(), vectors.slice(s![.., ..;-1]).to_owned())
-        } else if let Some((squares, axes)) = among_rows(centred.view()) {
+            top_symmetric_eigen(covariance.view(), most)?
+        } else if let Some((squares, axes)) = among_rows(centred.view(), most) {
             (squares / degrees, axes)
         } else {
             let (_, values, vt) = thin_svd(centred.view())?;
@@ -43,9 +53,9 @@ impl PrincipalAxes {
         // What centring leaves of equal rows is rounding of the mean, not variance.
         let noise = 1e-24 * mean.dot(&mean);
         let floor = (RELATIVE_FLOOR * variances.first().copied().unwrap_or(0.0)).max(noise);
-        let rank = variances.iter().take_while(|v| **v > floor).count();
+        let rank = variances.iter().take_while(|v| **v > floor).count().min(most);
         let axes = axes.slice(s![.., ..rank]).as_standard_layout().into_owned();
-        Ok(Self { mean, variances: variances.slice(s![..rank]).to_owned(), axes })
+        Ok(Self { mean, variances: variances.slice(s![..rank]).to_owned(), total_variance, axes })
     }
 
     /// The number of axes.
@@ -60,7 +70,7 @@ impl PrincipalAxes {
 
     /// The least number of axes that hold `share` of the variance.
     pub fn holding(&self, share: f64) -> usize {
-        let wanted = share * self.variances.sum();
+        let wanted = share * self.total_variance;
         let mut sum = 0.0;
         let before = self.variances.iter().take_while(|v| {
             sum += **v;
@@ -70,15 +80,12 @@ impl PrincipalAxes {
     }
 }
 
-/// The squared singular values of centred rows `x (n, d)`, n < d, and their axes from products of rows; `None` where
+/// The `most` squared singular values of centred rows `x (n, d)`, n < d, and their axes from products of rows; `None` where
 /// more than the direction that centring took away is small.
-fn among_rows(x: ArrayView2<f64>) -> Option<(Array1<f64>, Array2<f64>)> {
-    let (squares, u) = symmetric_eigen(gram(x.t()).view()).ok()?;
-    let rank = x.nrows().saturating_sub(1);
-    let (squares, u) = (squares.slice(s![..;-1]), u.slice(s![.., ..;-1]));
-    let (squares, u) = (squares.slice(s![..rank]).to_owned(), u.slice(s![.., ..rank]));
+fn among_rows(x: ArrayView2<f64>, most: usize) -> Option<(Array1<f64>, Array2<f64>)> {
+    let (squares, u) = top_symmetric_eigen(gram(x.t()).view(), most.min(x.nrows().saturating_sub(1))).ok()?;
     let precise = squares.last().is_some_and(|least| *least > PRECISE_SHARE * squares[0]);
-    let axes = precise.then(|| matmul_tn(x, u) / squares.mapv(f64::sqrt))?;
+    let axes = precise.then(|| matmul_tn(x, u.view()) / squares.mapv(f64::sqrt))?;
     Some((squares, axes))
 }
 
@@ -89,6 +96,21 @@ mod tests {
     use rand_chacha::ChaCha8Rng;
 
     use super::*;
+
+    #[test]
+    fn the_widest_are_the_first_of_all_and_know_the_whole_variance() {
+        let mut rng = ChaCha8Rng::seed_from_u64(3);
+        for shape in [(400, 300), (300, 400)] {
+            let widths = Array1::from_shape_fn(shape.1, |j| 0.98_f64.powi(j as i32));
+            let x = Array2::from_shape_simple_fn(shape, || rng.random_range(-1.0..1.0)) * widths;
+            let (all, got) = (PrincipalAxes::of(x.view()).unwrap(), PrincipalAxes::widest(x.view(), 5).unwrap());
+            assert_eq!(got.rank(), 5);
+            assert!((&got.variances - &all.variances.slice(s![..5])).iter().all(|v| v.abs() < 1e-10));
+            let cosines = got.axes.t().dot(&all.first(5));
+            assert!((cosines.diag().mapv(f64::abs) - 1.0).iter().all(|v| v.abs() < 1e-9), "{cosines}");
+            assert!((got.total_variance - all.variances.sum()).abs() < 1e-9);
+        }
+    }
 
     #[test]
     fn both_forms_find_orthonormal_axes_with_the_variances_along_them() {
@@ -113,7 +135,8 @@ mod tests {
 
     #[test]
     fn shares_of_the_variance_count_axes() {
-        let got = PrincipalAxes { mean: array![], variances: array![6.0, 3.0, 1.0], axes: Array2::zeros((0, 3)) };
+        let (variances, total_variance) = (array![6.0, 3.0, 1.0], 10.0);
+        let got = PrincipalAxes { mean: array![], variances, total_variance, axes: Array2::zeros((0, 3)) };
         assert_eq!([0.1, 0.6, 0.61, 0.9, 0.95, 1.0].map(|share| got.holding(share)), [1, 1, 2, 2, 3, 3]);
     }
 }

@@ -136,7 +136,7 @@ impl Estimator for SelectivePseudoLabeling {
 /// The map to unit length, the first principal axes of all domains, and unit length again.
 fn axes(problem: &Problem, params: &Params) -> Result<Map, FitError> {
     let pooled = Map::UnitRows.apply(&Matrix::stack(&[&problem.pooled_sources(), &problem.target.x]));
-    let axes = PrincipalAxes::of(pooled.dense().view()).map_err(numerical)?;
+    let axes = PrincipalAxes::widest(pooled.dense().view(), params.n_components).map_err(numerical)?;
     let k = params.n_components.min(axes.rank());
     if k == 0 {
         return Err(FitError::Degenerate("all rows of all domains are equal: there is no axis".into()));

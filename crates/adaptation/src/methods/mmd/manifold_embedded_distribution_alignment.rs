@@ -183,7 +183,9 @@ impl Estimator for ManifoldEmbeddedDistributionAlignment {
 
 /// The map into the manifold: the geodesic's factor, then unit length.
 fn manifold(problem: &Problem, params: &Params) -> Result<Map, FitError> {
-    let axes = |x: &Matrix| PrincipalAxes::of(x.dense().view()).map_err(|e| FitError::Numerical(e.to_string()));
+    let most = params.n_components.unwrap_or(DEFAULT_MOST);
+    let axes =
+        |x: &Matrix| PrincipalAxes::widest(x.dense().view(), most).map_err(|e| FitError::Numerical(e.to_string()));
     let (source, target) = (axes(&problem.pooled_sources())?, axes(&problem.target.x)?);
     let rank = source.rank().min(target.rank());
     let k = match params.n_components {

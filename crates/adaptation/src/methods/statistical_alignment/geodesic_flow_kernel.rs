@@ -61,7 +61,9 @@ impl Adapter for GeodesicFlowKernel {
     type Params = Params;
 
     fn adapt(problem: &Problem, params: &Checked<Params>, ctx: &mut Ctx) -> Result<Adaptation, FitError> {
-        let axes = |x: &Matrix| PrincipalAxes::of(x.dense().view()).map_err(|e| FitError::Numerical(e.to_string()));
+        let most = params.n_components.unwrap_or(DEFAULT_MOST);
+        let axes =
+            |x: &Matrix| PrincipalAxes::widest(x.dense().view(), most).map_err(|e| FitError::Numerical(e.to_string()));
         ctx.phase("axes")?;
         let target = axes(&problem.target.x)?;
         ctx.check()?;
