@@ -22,11 +22,17 @@ pub struct Given {
     #[serde(skip)]
     pub config: Option<PathBuf>,
 
-    /// Address and port to listen on. Without keys, keep to loopback: whoever reaches the port may do
-    /// everything. Port 0 takes a free one. [default: 127.0.0.1:8080]
+    /// Address and port to listen on. Beyond loopback a key is needed first (adaptd keys create). Port 0 takes a free
+    /// one. [default: 127.0.0.1:8080]
     #[arg(long, value_name = "ADDR", env = "ADAPTD_LISTEN")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub listen: Option<SocketAddr>,
+
+    /// Listen on an address that other machines reach although there is no key: whoever reaches the port may do
+    /// everything. [default: false, such an address is refused until there is a key]
+    #[arg(long, env = "ADAPTD_ALLOW_ANONYMOUS", num_args = 0..=1, default_missing_value = "true")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub allow_anonymous: Option<bool>,
 
     /// The folder that holds everything: database, domains, models. Made if it is not there; one
     /// process at a time. [default: adaptd-data]
@@ -126,6 +132,7 @@ const MAX_GRACE_S: u64 = 7;
 #[serde(deny_unknown_fields)]
 pub struct Options {
     pub listen: SocketAddr,
+    pub allow_anonymous: bool,
     pub data: PathBuf,
     pub job_threads: usize,
     pub job_memory_bytes: u64,
@@ -147,6 +154,7 @@ impl Default for Options {
     fn default() -> Self {
         Self {
             listen: SocketAddr::from(([127, 0, 0, 1], 8080)),
+            allow_anonymous: false,
             data: PathBuf::from("adaptd-data"),
             job_threads: std::thread::available_parallelism().map_or(1, |n| (n.get() - 1).max(1)),
             job_memory_bytes: 8 << 30,

@@ -11,10 +11,11 @@ use serde_json::{Value, json};
 use utoipa::{IntoParams, ToSchema};
 
 use super::App;
-use super::extract::{Chunks, JsonBody, Path, Query, Tenant};
+use super::extract::{Chunks, JsonBody, Path, Query};
 use super::headers::{etag, none_match, value};
 use super::pages::{Listing, PageQuery, listing};
 use super::problem::Problem;
+use super::security::Tenant;
 use crate::records::{
     ColumnRecord, DomainId, DomainRecord, DomainVersionRecord, Name, Reference, Timestamp, VersionedReference,
 };

@@ -16,11 +16,12 @@ use serde_json::{Map, Value, json};
 use utoipa::IntoParams;
 
 use super::App;
-use super::extract::{Path, Query, Tenant};
+use super::extract::{Path, Query};
 use super::headers::negotiate;
 use super::jobs::job_id;
 use super::pages::{self, Listing};
 use super::problem::Problem;
+use super::security::Tenant;
 use crate::records::{JobEvent, JobId, TenantId};
 use crate::service::{Code, EventStream, ServiceError};
 

@@ -14,21 +14,8 @@ use serde_path_to_error::{Path as ErrorPath, Segment};
 
 use super::App;
 use super::problem::Problem;
-use crate::records::TenantId;
 use crate::service::{Code, ServiceError};
 use adaptation::params::escape_pointer;
-
-/// Whose request it is. Without keys there is one tenant.
-#[derive(Debug, Clone)]
-pub struct Tenant(pub TenantId);
-
-impl FromRequestParts<App> for Tenant {
-    type Rejection = Problem;
-
-    async fn from_request_parts(_: &mut Parts, _: &App) -> Result<Self, Problem> {
-        Ok(Tenant(TenantId::default()))
-    }
-}
 
 /// Segments of the path.
 #[derive(Debug, Clone)]

@@ -13,10 +13,11 @@ use sha2::{Digest, Sha256};
 use utoipa::{IntoParams, ToSchema};
 
 use super::App;
-use super::extract::{JsonBody, Path, Query, Tenant};
+use super::extract::{JsonBody, Path, Query};
 use super::headers::{self, MAX_WAIT_S, etag, none_match, value};
 use super::pages::{Listing, PageQuery, listing};
 use super::problem::Problem;
+use super::security::Tenant;
 use crate::records::{JobError, JobFilter, JobId, JobKind, JobRecord, JobState, Progress, Timestamp};
 use crate::service::{CancelledJob, Code, JobRequest, NewJobContext, ServiceError, Submitted, Wait};
 

@@ -8,6 +8,7 @@ mod extract;
 mod headers;
 mod health;
 mod jobs;
+mod keys;
 pub mod listen;
 mod models;
 mod openapi;
@@ -15,6 +16,7 @@ mod pages;
 mod problem;
 mod requests;
 mod router;
+mod security;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -11,10 +11,11 @@ use serde_json::Value;
 use utoipa::ToSchema;
 
 use super::App;
-use super::extract::{self, Path, Query, Tenant, collect, media_type};
+use super::extract::{self, Path, Query, collect, media_type};
 use super::headers::{etag, negotiate, none_match, value};
 use super::pages::{Listing, PageQuery, listing};
 use super::problem::Problem;
+use super::security::Tenant;
 use crate::records::{ModelId, ModelRecord, ModelVersionRecord, Timestamp, VersionedReference};
 use crate::service::{Answer, Code, ModelWithVersion, PredictDocument, PredictInput, ServiceError};
 

@@ -3,7 +3,7 @@
 
 use std::sync::LazyLock;
 
-use axum::http::header;
+use axum::http::{Method, header};
 use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
 use utoipa::openapi::{InfoBuilder, LicenseBuilder, OpenApi, OpenApiBuilder, Tag};
@@ -11,6 +11,8 @@ use utoipa::{PartialSchema, ToSchema};
 
 use super::problem::{FaultView, Problem};
 use super::router;
+use super::security::{Access, access};
+use crate::records::Scope;
 use crate::service;
 use adaptation::engine::Evaluation;
 use adaptation::features::FeatureParams;
@@ -31,7 +33,7 @@ pub(super) fn head() -> OpenApi {
         .description(Some(DESCRIPTION))
         .license(Some(license))
         .build();
-    let tags = ["domains", "jobs", "models", "catalog", "health"].map(Tag::new);
+    let tags = ["domains", "jobs", "models", "catalog", "keys", "health"].map(Tag::new);
     OpenApiBuilder::new().info(info).tags(Some(tags)).build()
 }
 
@@ -61,7 +63,27 @@ fn document() -> Value {
     add_schemas(&mut document);
     add_problems(&mut document);
     add_bodies(&mut document);
+    add_security(&mut document);
     document
+}
+
+/// Keys, and the scope that each operation needs. A service without keys asks for none.
+fn add_security(document: &mut Value) {
+    document["components"]["securitySchemes"]["key"] =
+        json!({"type": "http", "scheme": "bearer", "description": "A key, ak_…; see /v1/keys"});
+    let Some(paths) = document["paths"].as_object_mut() else { return };
+    for (path, item) in paths {
+        for (method, operation) in item.as_object_mut().into_iter().flatten().filter(|(_, o)| o.is_object()) {
+            let Ok(method) = method.to_uppercase().parse::<Method>() else { continue };
+            // Either without a key or with one, as the service is run.
+            let with = |scopes: &[&str]| json!([{}, {"key": scopes}]);
+            match access(&method, path) {
+                Some(Access::Needs(scope)) => operation["security"] = with(&[scope.as_str()]),
+                Some(Access::Known) | None => operation["security"] = with(&[]),
+                Some(Access::Public) => operation["security"] = json!([]),
+            }
+        }
+    }
 }
 
 fn add_schemas(document: &mut Value) {
@@ -170,6 +192,17 @@ fn add_bodies(document: &mut Value) {
     let mut rows = content;
     rows.insert("application/json".into(), json!({"schema": reference("PredictRequest")}));
     let paths = &mut document["paths"];
+    let duration = json!({"type": "string", "description": "ISO 8601 duration, such as P90D"});
+    paths["/v1/keys"]["post"]["requestBody"] = json!({"required": true, "content": {"application/json": {
+        "schema": {"type": "object", "required": ["name", "scopes"], "additionalProperties": false, "properties": {
+            "name": {"type": "string", "minLength": 1, "maxLength": 100},
+            "scopes": {"type": "array", "minItems": 1,
+                       "items": {"type": "string", "enum": Scope::ALL.map(Scope::as_str)}},
+            "expires_in": duration}},
+        "example": {"name": "ci", "scopes": ["domains:write", "jobs:write", "jobs:read"], "expires_in": "P90D"}}}});
+    paths["/v1/keys/{id}/rotate"]["post"]["requestBody"] = json!({"required": true, "content": {"application/json": {
+        "schema": {"type": "object", "additionalProperties": false, "properties": {"grace": duration}},
+        "example": {"grace": "PT1H"}}}});
     paths["/v1/domains/{name}"]["put"]["requestBody"] = json!({"required": true, "content": upload});
     paths["/v1/models/{name}/predict"]["post"]["requestBody"] = json!({"required": true, "content": rows});
     paths["/v1/jobs"]["post"]["requestBody"] =

@@ -135,6 +135,7 @@ pub fn meaning(code: Code) -> Meaning {
         InputSchemaMismatch => (422, "Input does not match the model signature", false),
         InputNotFinite => (422, "Input holds a number that is not finite", false),
         TooManyRows => (413, "There are too many rows", false),
+        KeyNotFound => (404, "There is no such key", false),
         RateLimited => (429, "Too many requests", RETRY),
         QuotaExceeded => (429, "The quota is used up", false),
         Overloaded => (503, "The service is overloaded", RETRY),

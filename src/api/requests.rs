@@ -18,6 +18,18 @@ use crate::service::{Code, ServiceError};
 
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
+/// Browsers are to take every answer for what it says it is, to show no page of ours inside another, to tell no other
+/// site where they come from, and to run only what this server sends.
+const SECURITY_HEADERS: [(HeaderName, &str); 4] = [
+    (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+    (header::X_FRAME_OPTIONS, "DENY"),
+    (header::REFERRER_POLICY, "no-referrer"),
+    (
+        header::CONTENT_SECURITY_POLICY,
+        "default-src 'self'; img-src 'self' data:; style-src 'self' 'unsafe-inline'; frame-ancestors 'none'",
+    ),
+];
+
 /// The one coding of bodies that is read.
 const IDENTITY: &str = "identity";
 
@@ -41,7 +53,9 @@ pub async fn track(State(app): State<App>, request: Request, next: Next) -> Resp
     };
     let mut response = complete(response, &path, &id);
     response.headers_mut().insert(X_REQUEST_ID, headers::value(&id));
-    response.headers_mut().insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    for (name, value) in SECURITY_HEADERS {
+        response.headers_mut().insert(name, HeaderValue::from_static(value));
+    }
     span.in_scope(|| {
         // The route and not the path: names and ids of clients are not for the log's index.
         let route = route.as_deref().unwrap_or("none");

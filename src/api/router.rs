@@ -8,7 +8,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 use utoipa_swagger_ui::{Config, SwaggerUi};
 
-use super::{App, catalog, domains, events, health, jobs, models, openapi, requests};
+use super::{App, catalog, domains, events, health, jobs, keys, models, openapi, requests, security};
 
 /// All documented routes; a handler cannot be routed without its documentation.
 pub(super) fn documented() -> OpenApiRouter<App> {
@@ -30,6 +30,9 @@ pub(super) fn documented() -> OpenApiRouter<App> {
         .routes(routes!(models::list))
         .routes(routes!(models::read))
         .routes(routes!(models::predict))
+        .routes(routes!(keys::list, keys::create))
+        .routes(routes!(keys::read, keys::revoke))
+        .routes(routes!(keys::rotate))
         .routes(routes!(health::live))
         .routes(routes!(health::ready))
 }
@@ -46,6 +49,7 @@ pub fn router(app: App) -> Router {
         .merge(page)
         .fallback(requests::no_route)
         .method_not_allowed_fallback(requests::no_method)
+        .layer(from_fn_with_state(app.clone(), security::guard))
         .layer(CatchPanicLayer::custom(requests::panicked))
         .layer(from_fn_with_state(app.clone(), requests::track))
         .with_state(app)

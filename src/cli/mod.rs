@@ -2,6 +2,7 @@
 
 mod demo;
 mod health;
+mod keys;
 mod methods;
 mod openapi;
 pub mod serve;
@@ -53,6 +54,8 @@ enum Command {
         #[command(flatten)]
         given: Box<Given>,
     },
+    /// Make, list and revoke keys, while the service does not run
+    Keys(keys::Arguments),
     /// Ask a running service whether it is ready, for container health checks
     Health(health::Arguments),
     /// Print the OpenAPI document
@@ -77,6 +80,7 @@ pub fn run(cli: Cli) -> anyhow::Result<()> {
             let options = settle(&Given { log: Some(quiet), ..*given })?;
             block_on(demo::run(&options, arguments))
         }
+        Command::Keys(arguments) => block_on(keys::run(arguments)),
         Command::Health(arguments) => health::run(&arguments),
         Command::Openapi => openapi::run(),
         Command::Methods(arguments) => methods::run(&arguments),

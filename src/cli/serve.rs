@@ -80,6 +80,16 @@ pub async fn start(options: &Options) -> anyhow::Result<RunningServer> {
     let store: Arc<dyn Store> = Arc::new(store.with_context(|| database.display().to_string())?);
     let blobs = Blobs::open(&folder.join("blobs")).with_context(|| folder.display().to_string())?;
 
+    if !options.allow_anonymous && !options.listen.ip().is_loopback() && store.all_keys().await?.is_empty() {
+        store.close().await;
+        bail!(
+            "{} can be reached from other machines, and without a key whoever reaches it may do everything; make one with \
+             adaptd keys create --data {} --name admin --scopes admin, or say --allow-anonymous",
+            options.listen,
+            folder.display()
+        );
+    }
+
     // Before the first job is claimed: a port that is taken must not leave jobs running. Who connects before the
     // rescue waits for it.
     let listener = TcpListener::bind(options.listen).await;
@@ -97,7 +107,8 @@ pub async fn start(options: &Options) -> anyhow::Result<RunningServer> {
     let (draining, closing) = (CancellationToken::new(), CancellationToken::new());
     let scratch = folder.join("incoming");
     let parts = Collaborators { store: store.clone(), blobs, clock, scratch, stopping: draining.clone() };
-    let service = Service::new(parts, options.service_limits()).with_context(|| folder.display().to_string())?;
+    let service = Service::open(parts, options.service_limits()).await;
+    let service = service.with_context(|| folder.display().to_string())?;
     let router = api::router(App { service: Arc::new(service), limits: options.http_limits() });
 
     let addr = listener.local_addr()?;

@@ -32,12 +32,15 @@ pub enum JobKindOfId {}
 pub enum DomainKindOfId {}
 /// Marks ids of models.
 pub enum ModelKindOfId {}
+/// Marks ids of keys.
+pub enum KeyKindOfId {}
 /// Marks ids of requests.
 pub enum RequestKindOfId {}
 
 pub type JobId = Id<JobKindOfId>;
 pub type DomainId = Id<DomainKindOfId>;
 pub type ModelId = Id<ModelKindOfId>;
+pub type KeyId = Id<KeyKindOfId>;
 pub type RequestId = Id<RequestKindOfId>;
 
 impl Prefix for JobKindOfId {
@@ -48,6 +51,9 @@ impl Prefix for DomainKindOfId {
 }
 impl Prefix for ModelKindOfId {
     const PREFIX: &'static str = "mod";
+}
+impl Prefix for KeyKindOfId {
+    const PREFIX: &'static str = "key";
 }
 impl Prefix for RequestKindOfId {
     const PREFIX: &'static str = "req";

@@ -3,6 +3,7 @@
 mod domain;
 mod ids;
 mod job;
+mod key;
 mod model;
 mod name;
 mod page;
@@ -10,10 +11,11 @@ mod spec;
 mod time;
 
 pub use domain::{ColumnRecord, DomainRecord, DomainVersionRecord, NewDomainVersion};
-pub use ids::{DomainId, Id, JobId, ModelId, Prefix, RequestId, TenantId};
+pub use ids::{DomainId, Id, JobId, KeyId, ModelId, Prefix, RequestId, TenantId};
 pub use job::{
     IdempotencyRecord, Intent, JobError, JobEvent, JobFilter, JobKind, JobRecord, JobState, NewJob, Progress,
 };
+pub use key::{KeyRecord, PreviousSecret, Rotation, Scope};
 pub use model::{ModelRecord, ModelVersionRecord, NewModelVersion};
 pub use name::{BadName, Name, Reference, VersionedReference};
 pub use page::{Cursor, PageRequest};

@@ -86,6 +86,7 @@ codes! {
     InputSchemaMismatch = "input_schema_mismatch",
     InputNotFinite = "input_not_finite",
     TooManyRows = "too_many_rows",
+    KeyNotFound = "key_not_found",
     RateLimited = "rate_limited",
     QuotaExceeded = "quota_exceeded",
     Overloaded = "overloaded",

@@ -6,6 +6,7 @@ mod domains;
 mod error;
 mod events;
 mod jobs;
+mod keys;
 mod models;
 mod predict;
 mod resolve;
@@ -25,6 +26,7 @@ pub use domains::{DomainOptions, InlineDomain, PutDomain};
 pub use error::{Code, Fault, Place, ServiceError};
 pub use events::{EventPage, EventStream};
 pub use jobs::{CancelledJob, NewJobContext, Submitted, Wait};
+pub use keys::{Caller, FreshKey, NewKey, RotateKey, make_key};
 pub use models::ModelWithVersion;
 pub use predict::{Answer, ModelCache, PredictInput};
 pub use rows::{InlineRows, PredictDocument};
@@ -54,6 +56,7 @@ pub struct Service {
     clock: Arc<dyn Clock>,
     limits: Limits,
     models: ModelCache,
+    keys: keys::Keyring,
     scratch: PathBuf,
     stopping: CancellationToken,
 }
@@ -78,10 +81,11 @@ pub struct Page<T> {
 
 impl Service {
     /// # Errors
-    /// If the scratch folder cannot be made or emptied.
-    pub fn new(with: Collaborators, limits: Limits) -> std::io::Result<Self> {
-        scratch::prepare(&with.scratch)?;
+    /// If the scratch folder cannot be made or emptied, or the keys cannot be read.
+    pub async fn open(with: Collaborators, limits: Limits) -> Result<Self, ServiceError> {
+        scratch::prepare(&with.scratch).map_err(scratch::of_io)?;
         Ok(Self {
+            keys: keys::Keyring::of(with.store.all_keys().await?),
             store: with.store,
             blobs: with.blobs,
             clock: with.clock,

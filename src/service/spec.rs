@@ -328,17 +328,17 @@ fn evaluation_of(value: Value, faults: &mut Faults) -> Option<Evaluation> {
 }
 
 /// An ISO 8601 duration of at least a millisecond and at most a year; a day has 24 hours.
-fn duration(text: &str, pointer: &str, faults: &mut Faults) -> Option<Duration> {
-    let parsed = text
-        .parse::<jiff::Span>()
+pub(super) fn duration_in(text: &str) -> Result<Duration, &'static str> {
+    text.parse::<jiff::Span>()
         .and_then(|span| span.to_duration(jiff::SpanRelativeTo::days_are_24_hours()))
         .ok()
         .and_then(|d| Duration::try_from(d).ok())
-        .filter(|d| text.starts_with('P') && (1..=366 * 86_400_000).contains(&d.as_millis()));
-    if parsed.is_none() {
-        faults.invalid(pointer, "an ISO 8601 duration of at most a year is expected, such as \"PT2H\" or \"PT90S\"");
-    }
-    parsed
+        .filter(|d| text.starts_with('P') && (1..=366 * 86_400_000).contains(&d.as_millis()))
+        .ok_or("an ISO 8601 duration of at most a year is expected, such as \"PT2H\" or \"PT90S\"")
+}
+
+fn duration(text: &str, pointer: &str, faults: &mut Faults) -> Option<Duration> {
+    duration_in(text).map_err(|why| faults.invalid(pointer, why)).ok()
 }
 
 fn check_labels(labels: &BTreeMap<String, String>, faults: &mut Faults) {

@@ -12,8 +12,8 @@ use tokio::sync::broadcast;
 
 use crate::records::{
     DomainId, DomainRecord, DomainVersionRecord, IdempotencyRecord, Intent, JobError, JobEvent, JobFilter, JobId,
-    JobRecord, JobState, ModelId, ModelRecord, ModelVersionRecord, NewDomainVersion, NewJob, NewModelVersion,
-    PageRequest, Progress, Reference, TenantId, Timestamp,
+    JobRecord, JobState, KeyId, KeyRecord, ModelId, ModelRecord, ModelVersionRecord, NewDomainVersion, NewJob,
+    NewModelVersion, PageRequest, Progress, Reference, Rotation, TenantId, Timestamp,
 };
 
 pub use sqlite::{SqliteOptions, SqliteStore};
@@ -197,6 +197,24 @@ pub trait Store: Send + Sync + 'static {
     ) -> Result<Option<ModelVersionRecord>, StoreError>;
     /// By name, ascending; the cursor is the last name.
     async fn models(&self, tenant: &TenantId, page: &PageRequest) -> Result<Vec<ModelRecord>, StoreError>;
+
+    // Keys
+    /// Makes the key's tenant too, where it is the first.
+    async fn create_key(&self, new: KeyRecord) -> Result<(), StoreError>;
+    /// Of all tenants: a key says whose it is, so that who presents one is not known before.
+    async fn all_keys(&self) -> Result<Vec<KeyRecord>, StoreError>;
+    async fn key(&self, tenant: &TenantId, id: KeyId) -> Result<Option<KeyRecord>, StoreError>;
+    /// Newest first; the cursor is the last id.
+    async fn keys(&self, tenant: &TenantId, page: &PageRequest) -> Result<Vec<KeyRecord>, StoreError>;
+    /// The key as it stands now; revoking twice changes nothing.
+    async fn revoke_key(&self, tenant: &TenantId, id: KeyId, now: Timestamp) -> Result<Option<KeyRecord>, StoreError>;
+    /// `None` also where the key was revoked.
+    async fn rotate_key(
+        &self,
+        tenant: &TenantId,
+        id: KeyId,
+        rotation: Rotation,
+    ) -> Result<Option<KeyRecord>, StoreError>;
 
     /// Tells of every commit that touched a job. A receiver that lags must read the database instead.
     fn subscribe(&self) -> broadcast::Receiver<Committed>;

@@ -8,6 +8,9 @@ use std::time::Duration;
 
 use adaptd::cli::serve::{self, RunningServer};
 use adaptd::config::Options;
+use adaptd::records::{Clock as _, Scope, SystemClock, TenantId};
+use adaptd::service::{NewKey, make_key};
+use adaptd::store::{SqliteOptions, SqliteStore, Store as _};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
@@ -41,6 +44,23 @@ impl TestApp {
     /// A service whose options are changed before it starts.
     pub(crate) fn with(change: impl FnOnce(&mut Options)) -> Self {
         Self::on(tempfile::tempdir().expect("a folder"), change)
+    }
+
+    /// A service with a key for each of these tenants, which may do everything; and the keys' tokens.
+    pub(crate) fn with_keys<const N: usize>(tenants: [&str; N]) -> (Self, [String; N]) {
+        let folder = tempfile::tempdir().expect("a folder");
+        let runtime = Runtime::new().expect("threads");
+        let tokens = tenants.map(|tenant| {
+            runtime.block_on(async {
+                let store = SqliteStore::open(&folder.path().join("adaptd.db"), SqliteOptions::default()).await;
+                let store = store.expect("a store");
+                let new = NewKey { name: tenant.into(), scopes: vec![Scope::Admin], expires_in: None };
+                let key = make_key(&store, TenantId(tenant.into()), new, SystemClock.now()).await;
+                store.close().await;
+                key.expect("a key").token
+            })
+        });
+        (Self::on(folder, |_| {}), tokens)
     }
 
     fn on(folder: TempDir, change: impl FnOnce(&mut Options)) -> Self {
@@ -105,6 +125,15 @@ impl TestApp {
     #[track_caller]
     pub(crate) fn post(&self, path: &str, body: &Value) -> Answer {
         self.send("POST", path, &[("content-type", "application/json")], body.to_string().as_bytes())
+    }
+
+    /// As the holder of a key.
+    #[track_caller]
+    pub(crate) fn ask(&self, token: &str, method: &str, path: &str, body: &Value) -> Answer {
+        let bearer = format!("Bearer {token}");
+        let headers = [("authorization", bearer.as_str()), ("content-type", "application/json")];
+        let body = if body.is_null() { String::new() } else { body.to_string() };
+        self.send(method, path, &headers, body.as_bytes())
     }
 
     /// Sends bytes as they are, and reads the answer to its end.

@@ -4,6 +4,7 @@
 mod domains;
 mod events;
 mod jobs;
+mod keys;
 mod leases;
 mod models;
 mod rows;
@@ -23,8 +24,8 @@ use tokio::sync::broadcast;
 use super::{Cancellation, Committed, Completion, CreateLimits, Creation, Lease, Put, QueueDepth, Store, StoreError};
 use crate::records::{
     DomainId, DomainRecord, DomainVersionRecord, IdempotencyRecord, Intent, JobError, JobEvent, JobFilter, JobId,
-    JobRecord, JobState, ModelId, ModelRecord, ModelVersionRecord, NewDomainVersion, NewJob, PageRequest, Progress,
-    Reference, TenantId, Timestamp,
+    JobRecord, JobState, KeyId, KeyRecord, ModelId, ModelRecord, ModelVersionRecord, NewDomainVersion, NewJob,
+    PageRequest, Progress, Reference, Rotation, TenantId, Timestamp,
 };
 use writer::{Tx, Writer};
 
@@ -253,6 +254,37 @@ impl Store for SqliteStore {
 
     async fn models(&self, tenant: &TenantId, page: &PageRequest) -> Result<Vec<ModelRecord>, StoreError> {
         models::list(&self.readers, tenant, page).await
+    }
+
+    async fn create_key(&self, new: KeyRecord) -> Result<(), StoreError> {
+        self.writer.write(async move |tx: &mut Tx| keys::create(tx, &new).await).await
+    }
+
+    async fn all_keys(&self) -> Result<Vec<KeyRecord>, StoreError> {
+        keys::all(&self.readers).await
+    }
+
+    async fn key(&self, tenant: &TenantId, id: KeyId) -> Result<Option<KeyRecord>, StoreError> {
+        keys::one(&self.readers, tenant, id).await
+    }
+
+    async fn keys(&self, tenant: &TenantId, page: &PageRequest) -> Result<Vec<KeyRecord>, StoreError> {
+        keys::list(&self.readers, tenant, page).await
+    }
+
+    async fn revoke_key(&self, tenant: &TenantId, id: KeyId, now: Timestamp) -> Result<Option<KeyRecord>, StoreError> {
+        let tenant = tenant.clone();
+        self.writer.write(async move |tx: &mut Tx| keys::revoke(tx, &tenant, id, now).await).await
+    }
+
+    async fn rotate_key(
+        &self,
+        tenant: &TenantId,
+        id: KeyId,
+        rotation: Rotation,
+    ) -> Result<Option<KeyRecord>, StoreError> {
+        let tenant = tenant.clone();
+        self.writer.write(async move |tx: &mut Tx| keys::rotate(tx, &tenant, id, &rotation).await).await
     }
 
     fn subscribe(&self) -> broadcast::Receiver<Committed> {

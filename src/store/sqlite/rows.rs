@@ -47,7 +47,7 @@ pub(super) fn parsed<T: FromStr>(row: &SqliteRow, column: &str) -> Result<T, Sto
     row.try_get::<&str, _>(column)?.parse().map_err(|_| corrupt(column))
 }
 
-fn json<T: DeserializeOwned>(row: &SqliteRow, column: &str) -> Result<T, StoreError> {
+pub(super) fn json<T: DeserializeOwned>(row: &SqliteRow, column: &str) -> Result<T, StoreError> {
     serde_json::from_str(row.try_get(column)?).map_err(|_| corrupt(column))
 }
 
@@ -55,11 +55,11 @@ fn json_or_null<T: DeserializeOwned>(row: &SqliteRow, column: &str) -> Result<Op
     row.try_get::<Option<&str>, _>(column)?.map(serde_json::from_str).transpose().map_err(|_| corrupt(column))
 }
 
-fn time(row: &SqliteRow, column: &str) -> Result<Timestamp, StoreError> {
+pub(super) fn time(row: &SqliteRow, column: &str) -> Result<Timestamp, StoreError> {
     Ok(Timestamp::from_millis(row.try_get(column)?))
 }
 
-fn time_or_null(row: &SqliteRow, column: &str) -> Result<Option<Timestamp>, StoreError> {
+pub(super) fn time_or_null(row: &SqliteRow, column: &str) -> Result<Option<Timestamp>, StoreError> {
     Ok(row.try_get::<Option<i64>, _>(column)?.map(Timestamp::from_millis))
 }
 

@@ -3,5 +3,6 @@
 mod conventions;
 mod domains;
 mod jobs;
+mod keys;
 mod models;
 mod specs;

@@ -1,0 +1,155 @@
+//! Who sends a request, and whether it may: the key is read once, before any handler, and every documented route stands
+//! in one table with the scope that it needs. A route that is not in the table is refused.
+
+use axum::extract::{FromRequestParts, MatchedPath, Request, State};
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, HeaderValue, Method, header};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+
+use super::App;
+use super::problem::Problem;
+use crate::records::{Scope, TenantId};
+use crate::service::{Caller, Code, ServiceError};
+
+/// What a route asks of a caller.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Access {
+    /// Anybody, without a key: probes and documentation.
+    Public,
+    /// Any key that is good.
+    Known,
+    Needs(Scope),
+}
+
+/// Routes and what they ask for.
+pub const ACCESS: &[(&str, &str, Access)] = &[
+    ("GET", "/v1/domains", Access::Needs(Scope::DomainsRead)),
+    ("POST", "/v1/domains", Access::Needs(Scope::DomainsWrite)),
+    ("GET", "/v1/domains/{name}", Access::Needs(Scope::DomainsRead)),
+    ("PUT", "/v1/domains/{name}", Access::Needs(Scope::DomainsWrite)),
+    ("GET", "/v1/domains/{name}/versions", Access::Needs(Scope::DomainsRead)),
+    ("GET", "/v1/domains/{name}/versions/{n}", Access::Needs(Scope::DomainsRead)),
+    ("GET", "/v1/domains/{name}/columns", Access::Needs(Scope::DomainsRead)),
+    ("GET", "/v1/jobs", Access::Needs(Scope::JobsRead)),
+    ("POST", "/v1/jobs", Access::Needs(Scope::JobsWrite)),
+    ("GET", "/v1/jobs/{id}", Access::Needs(Scope::JobsRead)),
+    ("POST", "/v1/jobs/{id}/cancel", Access::Needs(Scope::JobsWrite)),
+    ("GET", "/v1/jobs/{id}/events", Access::Needs(Scope::JobsRead)),
+    ("GET", "/v1/jobs/{id}/metrics", Access::Needs(Scope::JobsRead)),
+    ("GET", "/v1/methods", Access::Known),
+    ("GET", "/v1/methods/{id}", Access::Known),
+    ("GET", "/v1/learners", Access::Known),
+    ("GET", "/v1/learners/{id}", Access::Known),
+    ("GET", "/v1/models", Access::Needs(Scope::ModelsRead)),
+    ("GET", "/v1/models/{name}", Access::Needs(Scope::ModelsRead)),
+    ("POST", "/v1/models/{name}/predict", Access::Needs(Scope::ModelsPredict)),
+    ("GET", "/v1/keys", Access::Needs(Scope::KeysRead)),
+    ("POST", "/v1/keys", Access::Needs(Scope::KeysWrite)),
+    ("GET", "/v1/keys/{id}", Access::Needs(Scope::KeysRead)),
+    ("DELETE", "/v1/keys/{id}", Access::Needs(Scope::KeysWrite)),
+    ("POST", "/v1/keys/{id}/rotate", Access::Needs(Scope::KeysWrite)),
+    ("GET", "/livez", Access::Public),
+    ("GET", "/readyz", Access::Public),
+];
+
+/// What the route of a method and path asks for; `None` where it is not in the table.
+pub fn access(method: &Method, route: &str) -> Option<Access> {
+    // What answers GET answers HEAD.
+    let method = if method == Method::HEAD { "GET" } else { method.as_str() };
+    ACCESS.iter().find(|(m, r, _)| *m == method && *r == route).map(|(_, _, access)| *access)
+}
+
+/// Lets through what is allowed, with the caller in the request's extensions.
+pub async fn guard(State(app): State<App>, mut request: Request, next: Next) -> Response {
+    match admit(&app, &request) {
+        Ok(Some(caller)) => {
+            request.extensions_mut().insert(caller);
+            next.run(request).await
+        }
+        Ok(None) => next.run(request).await,
+        Err(error) => {
+            let unauthenticated =
+                matches!(error.code, Code::MissingCredentials | Code::InvalidCredentials | Code::KeyExpired);
+            let mut response = Problem::from(error).into_response();
+            if unauthenticated {
+                response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+            }
+            response
+        }
+    }
+}
+
+/// `None` where nobody has to be known.
+fn admit(app: &App, request: &Request) -> Result<Option<Caller>, ServiceError> {
+    let route = request.extensions().get::<MatchedPath>().map(|m| m.as_str().to_owned());
+    // What is no route answers 404 to everybody; pages and the document stand outside /v1.
+    let Some(route) = route.filter(|r| r.starts_with("/v1/")) else { return Ok(None) };
+    let caller = app.service.caller(token(request.headers())?)?;
+    match access(request.method(), &route) {
+        Some(Access::Public) => return Ok(None),
+        Some(Access::Known) => {}
+        Some(Access::Needs(scope)) => caller.require(scope)?,
+        // A method that the route does not have, which is told as such; a new route without its line is kept shut.
+        None => caller.require(Scope::Admin)?,
+    }
+    Ok(Some(caller))
+}
+
+/// The token of `Authorization: Bearer …`.
+fn token(headers: &HeaderMap) -> Result<Option<&str>, ServiceError> {
+    let Some(value) = headers.get(header::AUTHORIZATION) else { return Ok(None) };
+    let text = value.to_str().unwrap_or_default();
+    match text.split_once(' ') {
+        Some((scheme, token)) if scheme.eq_ignore_ascii_case("bearer") => Ok(Some(token.trim())),
+        _ => Err(ServiceError::new(Code::InvalidCredentials, "keys are sent as Authorization: Bearer ak_…")),
+    }
+}
+
+/// Who sends the request.
+pub struct Known(pub Caller);
+
+/// Whose things the request is about.
+pub struct Tenant(pub TenantId);
+
+impl FromRequestParts<App> for Known {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &App) -> Result<Self, Problem> {
+        // A handler outside the guard would otherwise act for a tenant that nobody has proved to be.
+        let caller = parts.extensions.get::<Caller>().cloned();
+        caller.map(Known).ok_or_else(|| ServiceError::internal("a route without the guard asks for its caller").into())
+    }
+}
+
+impl FromRequestParts<App> for Tenant {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Problem> {
+        let Known(caller) = Known::from_request_parts(parts, app).await?;
+        Ok(Tenant(caller.tenant))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api::router;
+
+    #[test]
+    fn every_documented_route_stands_in_the_table_once_and_nothing_else_does() {
+        let (_, api) = router::documented().split_for_parts();
+        let document = serde_json::to_value(&api).expect("a document");
+        let mut documented: Vec<(String, String)> = Vec::new();
+        for (path, item) in document["paths"].as_object().expect("paths") {
+            let methods = ["get", "put", "post", "delete", "patch"];
+            let own = methods.iter().filter(|m| item.get(**m).is_some());
+            documented.extend(own.map(|m| (m.to_uppercase(), path.clone())));
+        }
+        let mut table: Vec<(String, String)> =
+            ACCESS.iter().map(|(m, p, _)| ((*m).to_owned(), (*p).to_owned())).collect();
+        documented.sort();
+        table.sort();
+        assert_eq!(table, documented);
+    }
+}

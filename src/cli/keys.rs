@@ -1,0 +1,112 @@
+//! `adaptd keys`: makes, lists and revokes keys in the data folder of a service that does not run. One that runs does the
+//! same by `/v1/keys`.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use anyhow::{Context, bail};
+use clap::{Args, Subcommand};
+
+use crate::records::{Clock as _, Cursor, KeyId, KeyRecord, PageRequest, Scope, SystemClock, TenantId};
+use crate::service::{NewKey, make_key};
+use crate::store::{SqliteOptions, SqliteStore, Store};
+
+#[derive(Debug, Args)]
+pub struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+    /// The folder of the service
+    #[arg(long, value_name = "DIR", env = "ADAPTD_DATA", default_value = "adaptd-data", global = true)]
+    data: PathBuf,
+    /// Whose keys these are
+    #[arg(long, value_name = "NAME", default_value = "default", global = true)]
+    tenant: String,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Make a key; its secret is printed this once
+    Create {
+        /// What people call it
+        #[arg(long, value_name = "TEXT")]
+        name: String,
+        /// What it allows, separated by commas
+        #[arg(long, value_name = "SCOPES", value_delimiter = ',', required = true, value_parser = scope)]
+        scopes: Vec<Scope>,
+        /// When it expires, as an ISO 8601 duration such as P90D; never by default
+        #[arg(long, value_name = "DURATION")]
+        expires_in: Option<String>,
+    },
+    /// List keys, newest first
+    List,
+    /// Revoke a key
+    Revoke {
+        /// Its id, key_…
+        #[arg(value_name = "ID")]
+        id: String,
+    },
+}
+
+fn scope(text: &str) -> Result<Scope, String> {
+    text.trim().parse().map_err(|()| format!("scopes are {}", Scope::ALL.map(Scope::as_str).join(", ")))
+}
+
+/// # Errors
+/// If the service runs, or what is asked for cannot be.
+pub(super) async fn run(arguments: Arguments) -> anyhow::Result<()> {
+    let tenant = tenant(&arguments.tenant)?;
+    std::fs::create_dir_all(&arguments.data).with_context(|| arguments.data.display().to_string())?;
+    let database = arguments.data.join("adaptd.db");
+    let store = SqliteStore::open(&database, SqliteOptions::default()).await;
+    let store: Arc<dyn Store> =
+        Arc::new(store.with_context(|| {
+            format!("{}: if the service runs, stop it, or use its /v1/keys", arguments.data.display())
+        })?);
+    let done = act(store.as_ref(), tenant, arguments.command).await;
+    store.close().await;
+    done
+}
+
+async fn act(store: &dyn Store, tenant: TenantId, command: Command) -> anyhow::Result<()> {
+    let now = SystemClock.now();
+    match command {
+        Command::Create { name, scopes, expires_in } => {
+            let fresh = make_key(store, tenant, NewKey { name, scopes, expires_in }, now).await?;
+            eprintln!("{} is made; this is its secret, which is not shown again:", fresh.record.id);
+            println!("{}", fresh.token);
+        }
+        Command::List => {
+            let mut page = PageRequest { after: None, limit: 200 };
+            loop {
+                let keys = store.keys(&tenant, &page).await?;
+                keys.iter().for_each(print);
+                let Some(last) = keys.last().filter(|_| keys.len() == page.limit as usize) else { break };
+                page.after = Some(Cursor(last.id.to_string()));
+            }
+        }
+        Command::Revoke { id } => {
+            let Ok(id) = id.parse::<KeyId>() else { bail!("{id:?} is not the id of a key") };
+            if store.revoke_key(&tenant, id, now).await?.is_none() {
+                bail!("{} has no key {id}", tenant.0);
+            }
+            eprintln!("{id} is revoked");
+        }
+    }
+    Ok(())
+}
+
+fn print(key: &KeyRecord) {
+    let scopes: Vec<&str> = key.scopes.iter().map(|s| s.as_str()).collect();
+    let end = match (key.revoked_at, key.expires_at) {
+        (Some(at), _) => format!("revoked {at}"),
+        (None, Some(at)) => format!("expires {at}"),
+        (None, None) => "does not expire".to_owned(),
+    };
+    println!("{}  {}  {}  {end}  {:?}", key.id, key.created_at, scopes.join(","), key.name);
+}
+
+/// Tenants are named as domains are.
+fn tenant(text: &str) -> anyhow::Result<TenantId> {
+    let name: crate::records::Name = text.parse().with_context(|| format!("--tenant {text:?}"))?;
+    Ok(TenantId(name.to_string()))
+}
