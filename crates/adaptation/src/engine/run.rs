@@ -16,8 +16,8 @@ use crate::distances::mmd::mmd2_unbiased;
 use crate::evaluation::{self, Split};
 use crate::features::{DomainMaps, Map};
 use crate::learners::{self, BoundLearner, Predictor};
-use crate::linalg::Matrix;
-use crate::methods::{self, FittedMethod, Method, Needs};
+use crate::linalg::{Matrix, column_means};
+use crate::methods::{self, Family, FittedMethod, Method, Needs};
 use crate::params::Bandwidth;
 
 const SOURCE_ONLY: &str = "source_only";
@@ -275,6 +275,12 @@ impl<'a> Run<'a> {
             _ => self.method.fit(&problem, params, &self.learner, ctx)?,
         };
         fit_time += ctx.elapsed().saturating_sub(began);
+        if self.method.card().family != Family::Baselines && all_equal(&fitted.maps.target.apply(&problem.target.x)) {
+            return Err(FitError::Degenerate(format!(
+                "all rows of target {} are equal in the space that {} finds: there is nothing to adapt to",
+                target.name, self.spec.method.id
+            )));
+        }
 
         let manifest = Manifest {
             task: self.input.task,
@@ -367,6 +373,14 @@ impl<'a> Run<'a> {
         let after = mmd2(&sources, &fit.adapted.map.apply(target), rows, ctx)?;
         Ok(Mmd2 { before, after })
     }
+}
+
+/// Whether there are several rows without any variance beyond the rounding of their mean.
+fn all_equal(x: &Matrix) -> bool {
+    let x = x.dense();
+    let mean = column_means(x.view());
+    let near = |(v, m): (&f64, &f64)| (v - m).abs() <= 1e-12 * m.abs();
+    x.nrows() > 1 && x.outer_iter().all(|row| row.iter().zip(&mean).all(near))
 }
 
 /// The first words of a list.

@@ -6,6 +6,7 @@ use super::*;
 use crate::context::{Ctx, FitError, Silent};
 use crate::data::{Column, DomainTable, Role, Table, TaskKind, Values};
 use crate::learners::Prediction;
+use crate::methods::Family;
 
 const ADELIE: &str = include_str!("../../../../examples/data/penguins/adelie.csv");
 const GENTOO: &str = include_str!("../../../../examples/data/penguins/gentoo.csv");
@@ -289,4 +290,18 @@ fn a_stored_model_is_continued_on_labelled_rows() {
     let input = Input { target: &stranger, ..input };
     let error = run(&spec, &input, &mut Ctx::new(0, &Silent)).err().expect("a class that the base lacks");
     assert!(error.to_string().contains("chick"), "{error}");
+}
+
+#[test]
+fn a_target_without_variance_is_an_error_for_every_method_that_adapts_to_it() {
+    let gentoo = penguins("gentoo@1", GENTOO);
+    let same = gentoo.select_rows(&[3; 40]).into_owned();
+    for method in crate::methods::METHODS.iter().map(|m| m.card()) {
+        if matches!(method.family, Family::Baselines | Family::Parameters) {
+            continue;
+        }
+        let result = run_on(&spec(method.id, json!({"kind": "none"})), &same);
+        assert!(result.is_err(), "{}", method.id);
+    }
+    assert!(run_on(&spec("source_only", json!({"kind": "target_labels"})), &same).is_ok());
 }

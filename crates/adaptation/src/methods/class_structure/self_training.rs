@@ -131,9 +131,9 @@ impl MetaEstimator for SelfTraining {
     }
 
     fn memory_bytes(problem: &Problem, _: &Checked<Params>) -> u64 {
-        // The sources pooled, and they and the chosen target rows for each fit.
-        let bytes: usize = problem.sources.iter().map(|s| 2 * s.x.stored_bytes()).sum();
-        (bytes + 2 * problem.target.x.stored_bytes()) as u64
+        // The sources pooled; they and the chosen target rows for each fit, and the same transposed.
+        let bytes: usize = problem.sources.iter().map(|s| 3 * s.x.stored_bytes()).sum();
+        (bytes + 3 * problem.target.x.stored_bytes()) as u64
     }
 }
 

@@ -57,7 +57,7 @@ pub enum ClassWeights {
 pub struct Params {
     /// The kernel whose means are brought together.
     pub kernel: KernelName,
-    /// σ of the kernel; "median" is the median distance of at most 1000 pooled rows. Not used by linear.
+    /// σ of the kernel; "median" is the median distance of at most 1000 pooled rows. Not used by linear and cosine.
     pub bandwidth: Bandwidth,
     /// Number of components; left out, 30 or as many as there are.
     #[schemars(range(min = 1, max = 10_000))]

@@ -19,7 +19,7 @@
 //! **Left open, and chosen as the authors' published experiments do:** rows are scaled to unit length before the
 //! projection, and after it once centred; R, both Laplacians, and their sum are divided by their Frobenius norms;
 //! S begins in the rows themselves, later rounds use the δ that this first graph has on average; the first
-//! labels are a linear support vector machine's; rounds end once no label changes. Weights of source rows enter E and the scatter within classes.
+//! labels are a linear support vector machine's. Weights of source rows enter E and the scatter within classes.
 //! Directions are those of the constraint `Pᵀ X H Xᵀ P = I`, but scaled so that `Pᵀ M P = I`, M what the problem
 //! minimises, so that a direction counts for its scatter per unit of M: unit length after the projection makes this
 //! matter. The published accuracy of an independent implementation on Office-Caltech10 (53.8 in the mean) is reached by
@@ -77,7 +77,7 @@ pub struct Params {
     /// k, how many nearest rows each target row is joined to in the graph.
     #[schemars(range(min = 1, max = 1000))]
     pub n_neighbors: usize,
-    /// T, at most so many rounds of projecting and labelling the target; they end once no label changes.
+    /// T, rounds of projecting and labelling the target.
     #[schemars(range(min = 1, max = 100))]
     pub n_iterations: usize,
 }
@@ -152,9 +152,6 @@ impl Estimator for ClassMatchingManifoldSmoothing {
             ctx.metric("changed", changed as f64);
             ctx.step(round as u64 + 1, Some(params.n_iterations as u64))?;
             last = Some((map, model));
-            if changed == 0 {
-                break;
-            }
             if round + 1 < params.n_iterations {
                 rounds.next_graph(&target);
             }

@@ -15,7 +15,8 @@
 //! own mean, and rows are not moved, since one shift for all changes no distance. Sample weights are not used.
 //!
 //! **Cost.** O(n d min(n, d) + d k²). **When.** Domains vary along other directions, as pictures of two cameras
-//! do. **When not.** Domains share their axes and differ in scale or mean: the geodesic then has no length.
+//! do. **When not.** Domains share their axes and differ in scale or mean: the geodesic then has no length. Nor has it
+//! any with k = d, where both subspaces are the whole space and nothing changes; the paper takes k ≤ d/2.
 
 use ndarray::{Array1, Axis};
 use schemars::JsonSchema;

@@ -54,6 +54,8 @@ use crate::params::{Bandwidth, Checked, KernelName};
 const RIDGE: f64 = 1e-12;
 /// Rounds end where no source row's share changes by more than this, relative to the largest.
 const SETTLED: f64 = 1e-9;
+/// Components that leave this share of the distance of the means match nothing.
+const UNMATCHED: f64 = 0.99;
 
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
@@ -145,10 +147,18 @@ impl Adapter for TransferJointMatching {
                 "no source row is left that takes part: all weights have vanished; take fewer n_iterations".into(),
             ));
         }
+        let before = difference.dot(&difference);
+        if w.ncols() < matching.k && after.dot(&after) >= UNMATCHED * before {
+            return Err(FitError::Degenerate(
+                "the domains lie so far apart that all that varies is the difference between them; scale each domain \
+                 by itself (domain_z_score)"
+                    .into(),
+            ));
+        }
         let mut diagnostics = BTreeMap::from([
             ("n_components".into(), w.ncols() as f64),
             ("rounds".into(), rounds as f64),
-            ("mean_distance_before".into(), difference.dot(&difference)),
+            ("mean_distance_before".into(), before),
             ("mean_distance_after".into(), after.dot(&after)),
             ("effective_source_rows".into(), effective),
         ]);
@@ -339,6 +349,14 @@ mod tests {
         };
         let rows = |problem: &Problem| fit(problem).maps.target.apply(&problem.target.x).dense().into_owned();
         assert!((rows(&problem) - rows(&moved)).iter().all(|v| v.abs() < 1e-7));
+    }
+
+    #[test]
+    fn domains_with_nothing_but_a_difference_are_an_error() {
+        let mut problem = problem();
+        problem.target.x = (problem.target.x.dense().into_owned() + 1e6).into();
+        let error = TransferJointMatching::adapt(&problem, &params(json!({})), &mut Ctx::new(0, &Silent)).unwrap_err();
+        assert!(matches!(&error, FitError::Degenerate(why) if why.contains("far apart")), "{error}");
     }
 
     #[test]
