@@ -10,17 +10,24 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures::TryStreamExt;
 use object_store::local::LocalFileSystem;
 use object_store::path::Path as ObjectPath;
-use object_store::{ObjectStore, ObjectStoreExt, PutPayload};
+use object_store::{ObjectMeta, ObjectStore, ObjectStoreExt, PutPayload};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
+use tokio::sync::RwLock;
+
+use crate::records::{Clock as _, SystemClock, Timestamp};
 
 /// Below this, hashing (about 1 ms a MiB at worst) is cheaper than a hop to a blocking thread.
 const HASH_INLINE_BYTES: usize = 64 << 10;
+
+/// A blob that was put within this time may be waiting for the record that names it.
+pub const YOUNG: Duration = Duration::from_secs(3600);
 
 /// The SHA-256 of a blob, as 64 lower-case hexadecimal digits.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -48,6 +55,8 @@ pub enum BlobError {
 #[derive(Debug, Clone)]
 pub struct Blobs {
     store: Arc<dyn ObjectStore>,
+    /// Read while a blob is put, written while one is removed: what is just being named is not taken away.
+    gate: Arc<RwLock<()>>,
 }
 
 impl Blobs {
@@ -60,7 +69,7 @@ impl Blobs {
         std::fs::create_dir_all(root).map_err(from_io)?;
         remove_unfinished(root).map_err(from_io)?;
         let store = LocalFileSystem::new_with_prefix(root).map_err(from_store)?.with_fsync(true);
-        Ok(Self { store: Arc::new(store) })
+        Ok(Self { store: Arc::new(store), gate: Arc::default() })
     }
 
     /// Stores bytes durably and names them. Equal bytes are stored once.
@@ -70,9 +79,11 @@ impl Blobs {
     pub async fn put(&self, bytes: Bytes) -> Result<BlobId, BlobError> {
         let id = hash(bytes.clone()).await?;
         let len = bytes.len() as u64;
+        let _gate = self.gate.read().await;
         match self.store.head(&id.path()).await {
-            // The size shows a file that was cut by hand; such a one is written again.
-            Ok(found) if found.size == len => return Ok(id),
+            // The size shows a file that was cut by hand; such a one is written again, and so is an old one, so that
+            // it counts as young until a record names it.
+            Ok(found) if found.size == len && age(&found) < YOUNG / 2 => return Ok(id),
             Ok(_) | Err(object_store::Error::NotFound { .. }) => {}
             Err(error) => return Err(from_store(error)),
         }
@@ -117,6 +128,30 @@ impl Blobs {
         }
     }
 
+    /// Removes a blob that has lain for `grace`, unless `named` says that a record names it; whether it did. Meanwhile no
+    /// blob is put.
+    ///
+    /// # Errors
+    /// Unavailable storage, and what `named` fails with.
+    pub async fn remove_unless<E: From<BlobError>>(
+        &self,
+        id: &BlobId,
+        grace: Duration,
+        named: impl Future<Output = Result<bool, E>>,
+    ) -> Result<bool, E> {
+        let _gate = self.gate.write().await;
+        let found = match self.store.head(&id.path()).await {
+            Ok(found) => found,
+            Err(object_store::Error::NotFound { .. }) => return Ok(false),
+            Err(error) => return Err(from_store(error).into()),
+        };
+        if age(&found) < grace || named.await? {
+            return Ok(false);
+        }
+        self.delete(id).await?;
+        Ok(true)
+    }
+
     /// The names of all blobs, sorted. Files that are no blobs are passed over.
     ///
     /// # Errors
@@ -128,6 +163,12 @@ impl Blobs {
         ids.sort_unstable();
         Ok(ids)
     }
+}
+
+/// How long a blob has lain, by the clock of the storage. One from the future is new.
+fn age(meta: &ObjectMeta) -> Duration {
+    let written = meta.last_modified.timestamp_millis();
+    SystemClock.now().since(Timestamp::from_millis(written))
 }
 
 impl BlobId {

@@ -288,7 +288,7 @@ pub async fn columns(
     Ok(Json(Listing { data, next_cursor: None }))
 }
 
-fn put_response(put: PutDomain) -> Response {
+pub fn put_response(put: PutDomain) -> Response {
     let (status, version) = match put {
         PutDomain::Created(version) => (StatusCode::CREATED, version),
         PutDomain::Unchanged(version) => (StatusCode::OK, version),
@@ -299,11 +299,11 @@ fn put_response(put: PutDomain) -> Response {
 }
 
 /// What cannot be a name is the name of nothing.
-fn reference(text: &str) -> Result<Reference<DomainId>, ServiceError> {
+pub fn reference(text: &str) -> Result<Reference<DomainId>, ServiceError> {
     text.parse().map_err(|_| ServiceError::new(Code::DomainNotFound, "there is no such domain"))
 }
 
-fn versioned(text: &str) -> Result<VersionedReference<DomainId>, ServiceError> {
+pub fn versioned(text: &str) -> Result<VersionedReference<DomainId>, ServiceError> {
     text.parse().map_err(|_| ServiceError::new(Code::DomainNotFound, "there is no such domain"))
 }
 

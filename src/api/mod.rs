@@ -1,7 +1,9 @@
 //! The only room with HTTP. `router.rs` shows every route; each resource is one file of handlers
 //! and views. It knows neither store nor worker.
 
+mod browse;
 mod catalog;
+mod deletion;
 mod domains;
 mod events;
 mod extract;

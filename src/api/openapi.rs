@@ -203,6 +203,13 @@ fn add_bodies(document: &mut Value) {
     paths["/v1/keys/{id}/rotate"]["post"]["requestBody"] = json!({"required": true, "content": {"application/json": {
         "schema": {"type": "object", "additionalProperties": false, "properties": {"grace": duration}},
         "example": {"grace": "PT1H"}}}});
+    let column = json!({"type": ["string", "null"]});
+    paths["/v1/domains/{name}"]["patch"]["requestBody"] = json!({"required": true, "content": {"application/json": {
+        "schema": {"type": "object", "additionalProperties": false, "properties": {
+            "label": column, "weight": column, "group": column, "id": column, "time": column,
+            "ignore": {"type": "array", "items": {"type": "string"}},
+            "task": {"type": "string", "enum": ["classification", "regression"]}}},
+        "example": {"label": "churned", "ignore": ["customer_id"]}}}});
     paths["/v1/domains/{name}"]["put"]["requestBody"] = json!({"required": true, "content": upload});
     paths["/v1/models/{name}/predict"]["post"]["requestBody"] = json!({"required": true, "content": rows});
     paths["/v1/jobs"]["post"]["requestBody"] =

@@ -76,7 +76,7 @@ pub fn link(uri: &Uri, name: &str, value: &str) -> String {
 }
 
 /// Hexadecimal: opaque enough, and safe in a URL as it is.
-fn encode(list: &str, cursor: &Cursor) -> String {
+pub fn encode(list: &str, cursor: &Cursor) -> String {
     format!("{list}:{}", cursor.0).bytes().map(|b| format!("{b:02x}")).collect()
 }
 

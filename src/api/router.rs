@@ -8,16 +8,18 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 use utoipa_swagger_ui::{Config, SwaggerUi};
 
-use super::{App, catalog, domains, events, health, jobs, keys, models, openapi, requests, security};
+use super::{App, browse, catalog, deletion, domains, events, health, jobs, keys, models, openapi, requests, security};
 
 /// All documented routes; a handler cannot be routed without its documentation.
 pub(super) fn documented() -> OpenApiRouter<App> {
     OpenApiRouter::with_openapi(openapi::head())
         .routes(routes!(domains::list, domains::create))
-        .routes(routes!(domains::read, domains::put))
+        .routes(routes!(domains::read, domains::put, browse::patch, deletion::domain))
         .routes(routes!(domains::versions))
         .routes(routes!(domains::version))
         .routes(routes!(domains::columns))
+        .routes(routes!(browse::column))
+        .routes(routes!(browse::rows))
         .routes(routes!(jobs::list, jobs::create))
         .routes(routes!(jobs::read))
         .routes(routes!(jobs::cancel))
@@ -28,7 +30,7 @@ pub(super) fn documented() -> OpenApiRouter<App> {
         .routes(routes!(catalog::learners))
         .routes(routes!(catalog::learner))
         .routes(routes!(models::list))
-        .routes(routes!(models::read))
+        .routes(routes!(models::read, deletion::model))
         .routes(routes!(models::predict))
         .routes(routes!(keys::list, keys::create))
         .routes(routes!(keys::read, keys::revoke))

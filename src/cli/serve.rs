@@ -16,7 +16,7 @@ use crate::api::{self, App};
 use crate::blobs::Blobs;
 use crate::config::Options;
 use crate::records::{Clock, SystemClock};
-use crate::service::{Collaborators, Service};
+use crate::service::{Collaborators, Collection, Service};
 use crate::store::{SqliteOptions, SqliteStore, Store};
 use crate::worker::{Executor, WorkerOptions, Workers};
 
@@ -95,6 +95,16 @@ pub async fn start(options: &Options) -> anyhow::Result<RunningServer> {
     let listener = TcpListener::bind(options.listen).await;
     let listener = listener.with_context(|| format!("cannot listen on {}", options.listen))?;
 
+    let (draining, closing) = (CancellationToken::new(), CancellationToken::new());
+    let scratch = folder.join("incoming");
+    let (own_blobs, stopping) = (blobs.clone(), draining.clone());
+    let parts = Collaborators { store: store.clone(), blobs: own_blobs, clock: clock.clone(), scratch, stopping };
+    let service = Service::open(parts, options.service_limits()).await;
+    let service = Arc::new(service.with_context(|| folder.display().to_string())?);
+    // No job runs and no upload is on its way: what no record names was left by a crash or by a deletion.
+    let removed = service.collect_garbage(Collection::AtStart).await.context("blobs cannot be collected")?;
+    tracing::debug!(removed, "blobs that no record named");
+
     let executor = Executor::new(store.clone(), blobs.clone(), clock.clone(), options.job_memory_bytes);
     let worker_options = WorkerOptions {
         job_threads: options.job_threads,
@@ -104,15 +114,13 @@ pub async fn start(options: &Options) -> anyhow::Result<RunningServer> {
     let workers = Workers::start(store.clone(), Arc::new(executor), clock.clone(), worker_options);
     let workers = workers.await.context("jobs cannot be rescued")?;
 
-    let (draining, closing) = (CancellationToken::new(), CancellationToken::new());
-    let scratch = folder.join("incoming");
-    let parts = Collaborators { store: store.clone(), blobs, clock, scratch, stopping: draining.clone() };
-    let service = Service::open(parts, options.service_limits()).await;
-    let service = service.with_context(|| folder.display().to_string())?;
-    let router = api::router(App { service: Arc::new(service), limits: options.http_limits() });
-
     let addr = listener.local_addr()?;
-    let listening = spawn(api::listen::serve(listener, router, closing.clone()));
+    let router = api::router(App { service: service.clone(), limits: options.http_limits() });
+    let serving = api::listen::serve(listener, router, closing.clone());
+    let collecting = collect_hourly(service, closing.clone());
+    let listening = spawn(async move {
+        tokio::join!(serving, collecting);
+    });
     Ok(RunningServer { addr, store, workers, grace: options.grace(), draining, closing, listening, lock })
 }
 
@@ -132,6 +140,19 @@ impl RunningServer {
         }
         self.store.close().await;
         drop(self.lock);
+    }
+}
+
+/// Collects blobs from time to time, until the listener closes.
+async fn collect_hourly(service: Arc<Service>, closing: CancellationToken) {
+    let mut hours = tokio::time::interval(Duration::from_secs(3600));
+    // The first is at once, and was done at the start.
+    hours.tick().await;
+    while closing.run_until_cancelled(hours.tick()).await.is_some() {
+        match service.collect_garbage(Collection::WhileRunning).await {
+            Ok(removed) => tracing::info!(removed, "blobs that no record named"),
+            Err(error) => tracing::warn!(%error, "blobs cannot be collected"),
+        }
     }
 }
 

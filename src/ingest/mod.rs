@@ -39,6 +39,16 @@ pub struct Ingested {
     pub notes: Vec<String>,
 }
 
+/// A table whose columns were given roles.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Assigned {
+    pub table: Table,
+    pub roles: Vec<Role>,
+    pub task: Option<TaskKind>,
+    pub statistics: Vec<ColumnStatistics>,
+    pub notes: Vec<String>,
+}
+
 /// Columns as a format's reader hands them over.
 struct Parsed {
     columns: Vec<Column>,
@@ -55,6 +65,18 @@ pub fn read(source: &Bytes, options: &Options) -> Result<Ingested, IngestError> 
     let assigned = roles::assign(&mut columns, options, &mut notes)?;
     let statistics = columns.iter().map(|c| ColumnStatistics::of(&c.values)).collect();
     Ok(Ingested { format, table: Table::new(columns), roles: assigned.roles, task: assigned.task, statistics, notes })
+}
+
+/// Gives the columns of a table that was read before other roles.
+///
+/// # Errors
+/// If the options name columns that are not there, or roles that the columns cannot play.
+pub fn assign_roles(table: Table, options: &Options) -> Result<Assigned, IngestError> {
+    let mut columns = table.into_columns();
+    let mut notes = Vec::new();
+    let assigned = roles::assign(&mut columns, options, &mut notes)?;
+    let statistics = columns.iter().map(|c| ColumnStatistics::of(&c.values)).collect();
+    Ok(Assigned { table: Table::new(columns), roles: assigned.roles, task: assigned.task, statistics, notes })
 }
 
 /// Reads rows that are to be predicted: the table alone. Labels are not asked for and no role is given.

@@ -79,6 +79,14 @@ pub fn write_parquet(table: &Table) -> Result<Vec<u8>, StoredError> {
 /// # Errors
 /// Bytes that this module did not write. The blob's hash was checked before, so this is a newer format or a defect.
 pub fn read_parquet(bytes: Bytes) -> Result<Table, StoredError> {
+    read_rows(bytes, 0, usize::MAX)
+}
+
+/// At most `limit` rows of a stored form, those after the first `offset`.
+///
+/// # Errors
+/// As [`read_parquet`].
+pub fn read_rows(bytes: Bytes, offset: usize, limit: usize) -> Result<Table, StoredError> {
     let builder = ParquetRecordBatchReaderBuilder::try_new(bytes).map_err(StoredError::Read)?;
     let schema = Arc::clone(builder.schema());
     let format = schema.metadata().get(FORMAT_KEY);
@@ -93,6 +101,8 @@ pub fn read_parquet(bytes: Bytes) -> Result<Table, StoredError> {
         None => Vec::new(),
     };
     let n_dense = if sparse.is_empty() { schema.fields().len() } else { schema.fields().len().saturating_sub(2) };
+    let all = offset == 0 && limit == usize::MAX;
+    let builder = if all { builder } else { builder.with_offset(offset).with_limit(limit) };
     let reader = builder.build().map_err(StoredError::Read)?;
     let batches = reader.collect::<Result<Vec<_>, _>>().map_err(|e| StoredError::Read(e.into()))?;
     let columns = schema.fields().iter().take(n_dense).enumerate().map(|(j, field)| {

@@ -1,6 +1,6 @@
 //! Domains: bytes become a new immutable version, or are the newest again.
 
-use adaptation::data::TaskKind;
+use adaptation::data::{Column, Role, Table, TaskKind};
 use bytes::Bytes;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
@@ -10,7 +10,7 @@ use super::jobs::check_cursor;
 use super::scratch::{hex, of_io};
 use super::{Page, Received, Service, cut, one_more};
 use crate::blobs::BlobError;
-use crate::ingest::{self, Format, IngestError, Ingested, RoleRequest};
+use crate::ingest::{self, ColumnStatistics, Format, IngestError, Ingested, RoleRequest};
 use crate::records::{
     ColumnRecord, DomainId, DomainRecord, DomainVersionRecord, Name, NewDomainVersion, PageRequest, Reference, TenantId,
 };
@@ -43,7 +43,7 @@ pub enum PutDomain {
 
 /// What ingest made of the bytes, ready to be stored.
 struct Prepared {
-    parquet: Bytes,
+    parquet: Vec<u8>,
     columns: Vec<ColumnRecord>,
     notes: Vec<String>,
     n_rows: i64,
@@ -105,7 +105,7 @@ impl Service {
         }
         let prepare = move || prepare(&bytes, &settings);
         let prepared = tokio::task::spawn_blocking(prepare).await.map_err(ServiceError::internal)??;
-        let blob = self.blobs.put(prepared.parquet).await.map_err(of_blob)?.to_string();
+        let blob = self.store_blob(prepared.parquet).await?;
         let new = NewDomainVersion {
             tenant: tenant.clone(),
             id: DomainId::at(now),
@@ -191,6 +191,10 @@ impl Service {
         Ok(cut(found, page, |v| v.version.to_string()))
     }
 
+    pub(super) async fn store_blob(&self, bytes: Vec<u8>) -> Result<String, ServiceError> {
+        Ok(self.blobs.put(bytes.into()).await.map_err(of_blob)?.to_string())
+    }
+
     pub(super) async fn blob(&self, key: &str) -> Result<Bytes, ServiceError> {
         let id = key.parse().map_err(of_blob)?;
         self.blobs.get(&id).await.map_err(of_blob)
@@ -207,17 +211,22 @@ fn prepare(bytes: &Bytes, options: &ingest::Options) -> Result<Prepared, Service
     let Ingested { table, roles, task, statistics, notes, .. } =
         ingest::read(bytes, options).map_err(|e| of_ingest(&e))?;
     let parquet = ingest::stored::write_parquet(&table).map_err(ServiceError::internal)?;
-    let columns = table
-        .columns()
-        .iter()
-        .zip(roles.iter().zip(&statistics))
-        .map(|(column, (&role, statistics))| {
-            let statistics = serde_json::to_value(statistics).map_err(ServiceError::internal)?;
-            Ok(ColumnRecord { name: column.name.clone(), kind: column.values.kind(), role, statistics })
-        })
-        .collect::<Result<Vec<_>, ServiceError>>()?;
+    let columns = columns_of(&table, &roles, &statistics)?;
     let n_rows = i64::try_from(table.n_rows()).map_err(ServiceError::internal)?;
-    Ok(Prepared { parquet: parquet.into(), columns, notes, n_rows, task })
+    Ok(Prepared { parquet, columns, notes, n_rows, task })
+}
+
+/// What is stored of the columns beside their values.
+pub(super) fn columns_of(
+    table: &Table,
+    roles: &[Role],
+    statistics: &[ColumnStatistics],
+) -> Result<Vec<ColumnRecord>, ServiceError> {
+    let record = |(column, (&role, statistics)): (&Column, (&Role, &ColumnStatistics))| {
+        let statistics = serde_json::to_value(statistics).map_err(ServiceError::internal)?;
+        Ok(ColumnRecord { name: column.name.clone(), kind: column.values.kind(), role, statistics })
+    };
+    table.columns().iter().zip(roles.iter().zip(statistics)).map(record).collect()
 }
 
 pub(super) fn of_ingest(error: &IngestError) -> ServiceError {
@@ -243,6 +252,12 @@ pub(super) fn of_ingest(error: &IngestError) -> ServiceError {
         None => Place::Cell { row: place.row, line: place.line, column: place.column },
     };
     refused.with(Fault { at, code: error.code().to_owned(), detail })
+}
+
+impl From<BlobError> for ServiceError {
+    fn from(error: BlobError) -> Self {
+        of_blob(error)
+    }
 }
 
 fn of_blob(error: BlobError) -> ServiceError {

@@ -1,7 +1,9 @@
 //! Use cases: what a client may ask for, whatever the protocol. No HTTP words, no SQL words; the
 //! worker is not known here, jobs reach it through the store alone.
 
+mod browse;
 mod catalog;
+mod deletion;
 mod domains;
 mod error;
 mod events;
@@ -21,7 +23,10 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 pub use crate::ingest::{Format, RoleRequest};
+pub use crate::store::Lineage;
+pub use browse::{RolePatch, RowPage};
 pub use catalog::{LearnerEntry, MethodEntry, learner, learners, method, methods};
+pub use deletion::Collection;
 pub use domains::{DomainOptions, InlineDomain, PutDomain};
 pub use error::{Code, Fault, Place, ServiceError};
 pub use events::{EventPage, EventStream};

@@ -67,6 +67,24 @@ pub enum Cancellation {
     NotFound,
 }
 
+/// Whether models may lose what they were made of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Lineage {
+    Keep,
+    Break,
+}
+
+/// What became of a deletion.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Deletion {
+    Deleted,
+    NotFound,
+    /// Jobs that have not ended need it; a few of them.
+    NeededByJobs(Vec<String>),
+    /// Models were made of it; a few of them, as `name@version`.
+    NeededByModels(Vec<String>),
+}
+
 /// Everything that a successful attempt leaves behind, committed in one transaction.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Completion {
@@ -122,6 +140,11 @@ pub trait Store: Send + Sync + 'static {
         domain: DomainId,
         page: &PageRequest,
     ) -> Result<Vec<DomainVersionRecord>, StoreError>;
+
+    /// Removes a domain with all its versions.
+    async fn delete_domain(&self, tenant: &TenantId, id: DomainId, lineage: Lineage) -> Result<Deletion, StoreError>;
+    /// Whether a record of any tenant names this blob.
+    async fn names_blob(&self, blob: &str) -> Result<bool, StoreError>;
 
     // Jobs, as clients see them
     /// The job, its first event and the key, in one transaction. Keys older than `keep_keys` are forgotten.
@@ -195,6 +218,8 @@ pub trait Store: Send + Sync + 'static {
         which: &Reference<ModelId>,
         version: Option<i64>,
     ) -> Result<Option<ModelVersionRecord>, StoreError>;
+    /// Removes a model with all its versions.
+    async fn delete_model(&self, tenant: &TenantId, id: ModelId) -> Result<Deletion, StoreError>;
     /// By name, ascending; the cursor is the last name.
     async fn models(&self, tenant: &TenantId, page: &PageRequest) -> Result<Vec<ModelRecord>, StoreError>;
 

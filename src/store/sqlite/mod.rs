@@ -1,6 +1,7 @@
 //! The store in one SQLite file: one writer thread, several readers, and nothing shared with another
 //! process. Statements are literals; values are bound.
 
+mod deletion;
 mod domains;
 mod events;
 mod jobs;
@@ -21,7 +22,10 @@ use sqlx::ConnectOptions as _;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous};
 use tokio::sync::broadcast;
 
-use super::{Cancellation, Committed, Completion, CreateLimits, Creation, Lease, Put, QueueDepth, Store, StoreError};
+use super::{
+    Cancellation, Committed, Completion, CreateLimits, Creation, Deletion, Lease, Lineage, Put, QueueDepth, Store,
+    StoreError,
+};
 use crate::records::{
     DomainId, DomainRecord, DomainVersionRecord, IdempotencyRecord, Intent, JobError, JobEvent, JobFilter, JobId,
     JobRecord, JobState, KeyId, KeyRecord, ModelId, ModelRecord, ModelVersionRecord, NewDomainVersion, NewJob,
@@ -141,6 +145,15 @@ impl Store for SqliteStore {
         domains::versions(&self.readers, tenant, domain, page).await
     }
 
+    async fn delete_domain(&self, tenant: &TenantId, id: DomainId, lineage: Lineage) -> Result<Deletion, StoreError> {
+        let tenant = tenant.clone();
+        self.writer.write(async move |tx: &mut Tx| deletion::domain(tx, &tenant, id, lineage).await).await
+    }
+
+    async fn names_blob(&self, blob: &str) -> Result<bool, StoreError> {
+        deletion::names_blob(&self.readers, blob).await
+    }
+
     async fn create_job(
         &self,
         new: NewJob,
@@ -250,6 +263,11 @@ impl Store for SqliteStore {
         version: Option<i64>,
     ) -> Result<Option<ModelVersionRecord>, StoreError> {
         models::version(&self.readers, tenant, which, version).await
+    }
+
+    async fn delete_model(&self, tenant: &TenantId, id: ModelId) -> Result<Deletion, StoreError> {
+        let tenant = tenant.clone();
+        self.writer.write(async move |tx: &mut Tx| deletion::model(tx, &tenant, id).await).await
     }
 
     async fn models(&self, tenant: &TenantId, page: &PageRequest) -> Result<Vec<ModelRecord>, StoreError> {

@@ -2,6 +2,7 @@
 
 mod conventions;
 mod domains;
+mod edits;
 mod jobs;
 mod keys;
 mod models;

@@ -221,6 +221,10 @@ impl Table {
         self.n_rows
     }
 
+    pub fn into_columns(self) -> Vec<Column> {
+        self.columns
+    }
+
     pub fn columns(&self) -> &[Column] {
         &self.columns
     }

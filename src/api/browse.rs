@@ -1,0 +1,154 @@
+//! Stored domains looked at again: rows by page, one column, other roles.
+
+use adaptation::data::{Column, Table, Values};
+use axum::Json;
+use axum::extract::State;
+use axum::http::{HeaderMap, Uri, header};
+use axum::response::{IntoResponse, Response};
+use serde::Deserialize;
+use serde_json::{Map, Value};
+use utoipa::IntoParams;
+
+use super::App;
+use super::domains::{ColumnView, VersionQuery, VersionView, put_response, reference, versioned};
+use super::extract::{JsonBody, Path, Query, aside};
+use super::headers::{negotiate, value};
+use super::pages::{Listing, PageQuery, encode, link, respond};
+use super::problem::Problem;
+use super::security::Tenant;
+use crate::records::Timestamp;
+use crate::service::{Code, RolePatch, RowPage, ServiceError};
+
+const JSON: &str = "application/json";
+const CSV: &str = "text/csv";
+const NDJSON: &str = "application/x-ndjson";
+
+/// Which rows, and what of them.
+#[derive(Debug, Default, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct RowsQuery {
+    /// Rows in the answer, 1 to 200; 50 by default.
+    #[param(minimum = 1, maximum = 200)]
+    pub limit: Option<u32>,
+    /// `next_cursor` of the page before, or the cursor in its `Link`.
+    pub cursor: Option<String>,
+    /// Columns, separated by commas; all by default.
+    pub columns: Option<String>,
+    /// The version; the newest by default.
+    #[param(minimum = 1)]
+    pub version: Option<i64>,
+}
+
+/// Rows of a version.
+///
+/// As JSON objects, as CSV with a header, or as one JSON object a line, by `Accept`. `Link` leads to the next page.
+#[utoipa::path(get, path = "/v1/domains/{name}/rows", tag = "domains",
+    params(("name" = String, Path, description = "Name or id, with or without @version"), RowsQuery),
+    responses((status = 200, body = Listing<Object>)))]
+pub async fn rows(
+    State(app): State<App>,
+    Tenant(tenant): Tenant,
+    Path(name): Path<String>,
+    Query(query): Query<RowsQuery>,
+    headers: HeaderMap,
+    uri: Uri,
+) -> Result<Response, Problem> {
+    let format = negotiate(&headers, &[JSON, CSV, NDJSON])?;
+    let which = versioned(&name)?;
+    let columns = query.columns.iter().flat_map(|t| t.split(',')).map(str::trim).filter(|t| !t.is_empty());
+    let columns = columns.map(str::to_owned).collect();
+    let page = PageQuery { limit: query.limit, cursor: query.cursor }.request("rows")?;
+    let version = query.version.or(which.version);
+    let found = app.service.rows(&tenant, (&which.thing, version), columns, &page).await?;
+    let size = 16 * found.table.n_rows() * found.table.columns().len();
+    aside(size, move || written(found, format, &uri)).await.map_err(Problem::from)
+}
+
+/// One column of a version, with its statistics.
+#[utoipa::path(get, path = "/v1/domains/{name}/columns/{column}", tag = "domains",
+    params(("name" = String, Path, description = "Name or id, with or without @version"),
+           ("column" = String, Path, description = "Name of the column"), VersionQuery),
+    responses((status = 200, body = ColumnView)))]
+pub async fn column(
+    State(app): State<App>,
+    Tenant(tenant): Tenant,
+    Path((name, column)): Path<(String, String)>,
+    Query(query): Query<VersionQuery>,
+) -> Result<Json<ColumnView>, Problem> {
+    let which = versioned(&name)?;
+    let version = app.service.domain_version(&tenant, &which.thing, query.version.or(which.version)).await?;
+    let missing = || ServiceError::new(Code::ColumnNotFound, "this version has no such column");
+    let found = version.columns.into_iter().find(|c| c.name == column).ok_or_else(missing)?;
+    Ok(Json(found.into()))
+}
+
+/// Give columns other roles.
+///
+/// What is left out stays as it is; null takes a role away. Where anything changes, this makes a new version.
+#[utoipa::path(patch, path = "/v1/domains/{name}", tag = "domains", request_body = inline(Object),
+    params(("name" = String, Path, description = "Name or id")),
+    responses((status = 201, body = VersionView), (status = 200, description = "Nothing changes", body = VersionView)))]
+pub async fn patch(
+    State(app): State<App>,
+    Tenant(tenant): Tenant,
+    Path(name): Path<String>,
+    body: JsonBody<RolePatch>,
+) -> Result<Response, Problem> {
+    Ok(put_response(app.service.patch_roles(&tenant, &reference(&name)?, body.value).await?))
+}
+
+fn written(page: RowPage, format: &str, uri: &Uri) -> Result<Response, ServiceError> {
+    let next_cursor = page.next.map(|cursor| encode("rows", &cursor));
+    let link = next_cursor.as_deref().map(|next| link(uri, "cursor", next));
+    let table = &page.table;
+    if format == JSON {
+        let data: Vec<Value> = (0..table.n_rows()).map(|i| Value::Object(object(table, i))).collect();
+        return Ok(respond(Listing { data, next_cursor }, link));
+    }
+    let bytes = if format == CSV { csv(table)? } else { ndjson(table)? };
+    let mut response = ([(header::CONTENT_TYPE, value(format))], bytes).into_response();
+    if let Some(link) = link {
+        response.headers_mut().insert(header::LINK, value(&link));
+    }
+    Ok(response)
+}
+
+fn ndjson(table: &Table) -> Result<Vec<u8>, ServiceError> {
+    let mut out = Vec::new();
+    for i in 0..table.n_rows() {
+        serde_json::to_writer(&mut out, &object(table, i)).map_err(ServiceError::internal)?;
+        out.push(b'\n');
+    }
+    Ok(out)
+}
+
+fn csv(table: &Table) -> Result<Vec<u8>, ServiceError> {
+    let mut writer = csv::Writer::from_writer(Vec::new());
+    let names = table.columns().iter().map(|c| c.name.as_str());
+    writer.write_record(names).map_err(ServiceError::internal)?;
+    for i in 0..table.n_rows() {
+        let words = table.columns().iter().map(|c| match cell(c, i) {
+            Value::Null => String::new(),
+            Value::String(text) => text,
+            other => other.to_string(),
+        });
+        writer.write_record(words).map_err(ServiceError::internal)?;
+    }
+    writer.into_inner().map_err(ServiceError::internal)
+}
+
+fn object(table: &Table, row: usize) -> Map<String, Value> {
+    table.columns().iter().map(|c| (c.name.clone(), cell(c, row))).collect()
+}
+
+/// A value as JSON has it; times are RFC 3339.
+fn cell(column: &Column, row: usize) -> Value {
+    match &column.values {
+        Values::Number(_) | Values::Sparse { .. } => column.values.number(row).map_or(Value::Null, Value::from),
+        Values::Integer(v) => v[row].map_or(Value::Null, Value::from),
+        Values::Boolean(v) => v[row].map_or(Value::Null, Value::from),
+        Values::Timestamp(v) => v[row].map_or(Value::Null, |ms| Value::from(Timestamp::from_millis(ms).to_string())),
+        Values::Category { .. } | Values::Text(_) => column.values.word(row).map_or(Value::Null, Value::from),
+    }
+}

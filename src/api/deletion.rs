@@ -1,0 +1,55 @@
+//! What is removed on request.
+
+use axum::extract::State;
+use axum::http::StatusCode;
+use serde::Deserialize;
+use utoipa::IntoParams;
+
+use super::App;
+use super::domains::reference;
+use super::extract::{Path, Query};
+use super::problem::Problem;
+use super::security::Tenant;
+use crate::service::{Code, Lineage, ServiceError};
+
+/// How much may be broken.
+#[derive(Debug, Default, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct DeleteQuery {
+    /// Whether the domain is removed although models were made of it; false by default.
+    pub force: Option<bool>,
+}
+
+/// Remove a domain with all its versions.
+///
+/// Refused while a job that has not ended reads it, and, unless forced, where models were made of it.
+#[utoipa::path(delete, path = "/v1/domains/{name}", tag = "domains",
+    params(("name" = String, Path, description = "Name or id"), DeleteQuery),
+    responses((status = 204, description = "Removed")))]
+pub async fn domain(
+    State(app): State<App>,
+    Tenant(tenant): Tenant,
+    Path(name): Path<String>,
+    Query(query): Query<DeleteQuery>,
+) -> Result<StatusCode, Problem> {
+    let lineage = if query.force == Some(true) { Lineage::Break } else { Lineage::Keep };
+    app.service.delete_domain(&tenant, &reference(&name)?, lineage).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// Remove a model with all its versions.
+///
+/// Refused while a job that has not ended reads it.
+#[utoipa::path(delete, path = "/v1/models/{name}", tag = "models",
+    params(("name" = String, Path, description = "Name or id")),
+    responses((status = 204, description = "Removed")))]
+pub async fn model(
+    State(app): State<App>,
+    Tenant(tenant): Tenant,
+    Path(name): Path<String>,
+) -> Result<StatusCode, Problem> {
+    let unknown = |_| ServiceError::new(Code::ModelNotFound, "there is no such model");
+    app.service.delete_model(&tenant, &name.parse().map_err(unknown)?).await?;
+    Ok(StatusCode::NO_CONTENT)
+}

@@ -1,0 +1,79 @@
+//! What is removed: domains and models with their versions, and the blobs that no record names any more.
+
+use std::time::Duration;
+
+use super::Service;
+use super::error::{Code, ServiceError};
+use crate::blobs::YOUNG;
+use crate::records::{DomainId, ModelId, Reference, TenantId};
+use crate::store::{Deletion, Lineage};
+
+impl Service {
+    /// Removes a domain with all its versions.
+    ///
+    /// # Errors
+    /// If there is no such domain, a job that has not ended reads it, or, unless that may be broken, models were made
+    /// of it.
+    pub async fn delete_domain(
+        &self,
+        tenant: &TenantId,
+        which: &Reference<DomainId>,
+        lineage: Lineage,
+    ) -> Result<(), ServiceError> {
+        let domain = self.domain(tenant, which).await?;
+        let in_use = |what: String| Err(ServiceError::new(Code::DomainInUse, format!("{}: {what}", domain.name)));
+        match self.store.delete_domain(tenant, domain.id, lineage).await? {
+            Deletion::Deleted => Ok(()),
+            Deletion::NotFound => Err(ServiceError::new(Code::DomainNotFound, "there is no such domain")),
+            Deletion::NeededByJobs(jobs) => in_use(format!("jobs that have not ended read it: {}", jobs.join(", "))),
+            Deletion::NeededByModels(models) => in_use(format!(
+                "models were made of it: {}; with force=true it is removed all the same, and they can be made no more",
+                models.join(", ")
+            )),
+        }
+    }
+
+    /// Removes a model with all its versions.
+    ///
+    /// # Errors
+    /// If there is no such model, or a job that has not ended reads it.
+    pub async fn delete_model(&self, tenant: &TenantId, which: &Reference<ModelId>) -> Result<(), ServiceError> {
+        let missing = || ServiceError::new(Code::ModelNotFound, "there is no such model");
+        let model = self.store.model(tenant, which).await?.ok_or_else(missing)?;
+        match self.store.delete_model(tenant, model.id).await? {
+            Deletion::Deleted => Ok(()),
+            Deletion::NotFound => Err(missing()),
+            Deletion::NeededByJobs(needing) | Deletion::NeededByModels(needing) => {
+                let detail = format!("{}: jobs that have not ended read it: {}", model.name, needing.join(", "));
+                Err(ServiceError::new(Code::ModelInUse, detail))
+            }
+        }
+    }
+
+    /// Removes the blobs that no record names; answers with how many. At the start nothing is on its way, later a blob may
+    /// be waiting for its record.
+    ///
+    /// # Errors
+    /// If the storage or the store does not answer.
+    pub async fn collect_garbage(&self, when: Collection) -> Result<usize, ServiceError> {
+        let grace = match when {
+            Collection::AtStart => Duration::ZERO,
+            Collection::WhileRunning => YOUNG,
+        };
+        let mut n_removed = 0;
+        for id in self.blobs.list().await? {
+            let named = async || Ok::<_, ServiceError>(self.store.names_blob(id.as_str()).await?);
+            if !named().await? && self.blobs.remove_unless(&id, grace, named()).await? {
+                n_removed += 1;
+            }
+        }
+        Ok(n_removed)
+    }
+}
+
+/// When blobs are collected.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Collection {
+    AtStart,
+    WhileRunning,
+}

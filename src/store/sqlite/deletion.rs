@@ -1,0 +1,84 @@
+//! What is removed, and what stands in the way. Blobs are not removed here: those that no record names are collected.
+
+use sqlx::Row as _;
+use sqlx::sqlite::SqlitePool;
+
+use super::super::{Deletion, Lineage, StoreError};
+use super::writer::Tx;
+use crate::records::{DomainId, ModelId, TenantId};
+
+/// Jobs of ?1 that have not ended and name a domain ?2. Specs name `name@version`.
+const JOBS_OF_DOMAIN: &str = "SELECT id AS needs FROM jobs
+  WHERE tenant_id = ?1 AND state IN ('queued', 'running', 'paused') AND EXISTS (
+    SELECT 1 FROM (SELECT value FROM json_each(spec, '$.sources')
+                   UNION ALL SELECT json_extract(spec, '$.target') AS value) AS named
+    WHERE substr(named.value, 1, instr(named.value, '@') - 1) = ?2) LIMIT 5";
+
+/// Versions of models of ?1 that were made of a version of the domain ?2, whose id is ?3. A name may have been given anew
+/// since: the identity tells.
+const MODELS_OF_DOMAIN: &str = "SELECT m.name || '@' || v.version AS needs
+  FROM model_versions v JOIN models m ON m.id = v.model_id
+  WHERE v.tenant_id = ?1 AND EXISTS (
+    SELECT 1 FROM (SELECT value FROM json_each(v.lineage, '$.sources')
+                   UNION ALL SELECT json_extract(v.lineage, '$.target') AS value) AS made_of
+    WHERE substr(made_of.value ->> 'domain', 1, instr(made_of.value ->> 'domain', '@') - 1) = ?2
+      AND made_of.value ->> 'identity' IN (SELECT identity FROM domain_versions WHERE domain_id = ?3)) LIMIT 5";
+
+/// Jobs of ?1 that have not ended and read the model ?2.
+const JOBS_OF_MODEL: &str = "SELECT id AS needs FROM jobs
+  WHERE tenant_id = ?1 AND state IN ('queued', 'running', 'paused')
+    AND substr(json_extract(spec, '$.base'), 1, instr(json_extract(spec, '$.base'), '@') - 1) = ?2 LIMIT 5";
+
+pub(super) async fn domain(
+    tx: &mut Tx,
+    tenant: &TenantId,
+    id: DomainId,
+    lineage: Lineage,
+) -> Result<Deletion, StoreError> {
+    let sql = "SELECT name FROM domains WHERE tenant_id = ?1 AND id = ?2";
+    let Some(name) = name(tx, sql, tenant, &id.to_string()).await? else { return Ok(Deletion::NotFound) };
+    let jobs = needing(tx, JOBS_OF_DOMAIN, [&tenant.0, &name, ""]).await?;
+    if !jobs.is_empty() {
+        return Ok(Deletion::NeededByJobs(jobs));
+    }
+    let models = needing(tx, MODELS_OF_DOMAIN, [&tenant.0, &name, &id.to_string()]).await?;
+    if lineage == Lineage::Keep && !models.is_empty() {
+        return Ok(Deletion::NeededByModels(models));
+    }
+    for sql in ["DELETE FROM domain_versions WHERE domain_id = ?1", "DELETE FROM domains WHERE id = ?1"] {
+        sqlx::query(sql).bind(id.to_string()).execute(&mut tx.connection).await?;
+    }
+    Ok(Deletion::Deleted)
+}
+
+pub(super) async fn model(tx: &mut Tx, tenant: &TenantId, id: ModelId) -> Result<Deletion, StoreError> {
+    let sql = "SELECT name FROM models WHERE tenant_id = ?1 AND id = ?2";
+    let Some(name) = name(tx, sql, tenant, &id.to_string()).await? else { return Ok(Deletion::NotFound) };
+    let jobs = needing(tx, JOBS_OF_MODEL, [&tenant.0, &name, ""]).await?;
+    if !jobs.is_empty() {
+        return Ok(Deletion::NeededByJobs(jobs));
+    }
+    for sql in ["DELETE FROM model_versions WHERE model_id = ?1", "DELETE FROM models WHERE id = ?1"] {
+        sqlx::query(sql).bind(id.to_string()).execute(&mut tx.connection).await?;
+    }
+    Ok(Deletion::Deleted)
+}
+
+pub(super) async fn names_blob(readers: &SqlitePool, blob: &str) -> Result<bool, StoreError> {
+    let sql = "SELECT EXISTS (SELECT 1 FROM domain_versions WHERE blob = ?1)
+      OR EXISTS (SELECT 1 FROM model_versions WHERE blob = ?1) AS named";
+    Ok(sqlx::query(sql).bind(blob).fetch_one(readers).await?.try_get("named")?)
+}
+
+async fn name(tx: &mut Tx, sql: &'static str, tenant: &TenantId, id: &str) -> Result<Option<String>, StoreError> {
+    let row = sqlx::query(sql).bind(&tenant.0).bind(id).fetch_optional(&mut tx.connection).await?;
+    Ok(row.map(|row| row.try_get("name")).transpose()?)
+}
+
+async fn needing(tx: &mut Tx, sql: &'static str, values: [&str; 3]) -> Result<Vec<String>, StoreError> {
+    let [tenant, name, id] = values;
+    let query = sqlx::query(sql).bind(tenant).bind(name);
+    let query = if id.is_empty() { query } else { query.bind(id) };
+    let found = query.fetch_all(&mut tx.connection).await?;
+    Ok(found.iter().map(|row| row.try_get("needs")).collect::<Result<_, sqlx::Error>>()?)
+}

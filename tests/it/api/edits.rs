@@ -1,0 +1,142 @@
+//! Stored domains looked at again, given other roles, removed; and what is left of them in the folder.
+
+use serde_json::{Value, json};
+
+use crate::support::{ADELIE, TestApp};
+
+/// Files of blobs in the folder of a service.
+fn blobs(app: &TestApp) -> usize {
+    fn count(folder: &std::path::Path) -> usize {
+        let entries = std::fs::read_dir(folder).unwrap().map(|e| e.unwrap().path());
+        entries.map(|path| if path.is_dir() { count(&path) } else { 1 }).sum()
+    }
+    count(&app.folder().join("blobs"))
+}
+
+#[test]
+fn rows_come_by_page_in_every_format() {
+    let app = TestApp::start();
+    let data = "id,x,word,when,label\n1,0.5,\"a,b\",2026-01-02T03:04:05Z,yes\n2,,c,,no\n3,1.5,c,,\n";
+    assert_eq!(app.put("/v1/domains/small?id=id", data.as_bytes()).status, 201);
+    let first = app.get("/v1/domains/small/rows?limit=2");
+    let page = first.json();
+    assert_eq!(
+        page["data"][0],
+        json!({"id": 1, "x": 0.5, "word": "a,b", "when": "2026-01-02T03:04:05.000Z", "label": "yes"})
+    );
+    assert_eq!(page["data"][1]["x"], Value::Null);
+    let next = format!("/v1/domains/small/rows?limit=2&cursor={}", page["next_cursor"].as_str().unwrap());
+    assert!(first.header("link").contains("rel=\"next\""));
+    let last = app.get(&next).json();
+    assert_eq!((last["data"].as_array().map(Vec::len), &last["next_cursor"]), (Some(1), &Value::Null));
+
+    let csv = app.get_with("/v1/domains/small@1/rows?columns=word,id", "accept", "text/csv");
+    assert_eq!(csv.text, "word,id\n\"a,b\",1\nc,2\nc,3\n");
+    let lines = app.get_with("/v1/domains/small/rows?columns=id", "accept", "application/x-ndjson");
+    assert_eq!(lines.text, "{\"id\":1}\n{\"id\":2}\n{\"id\":3}\n");
+
+    app.get("/v1/domains/small/rows?columns=none").problem(404, "column_not_found");
+    app.get("/v1/domains/small/rows?cursor=00").problem(400, "invalid_cursor");
+    app.get("/v1/domains/small/rows?limit=0").problem(422, "invalid_parameter");
+    app.get("/v1/domains/small/rows?version=9").problem(404, "domain_version_not_found");
+    app.get_with("/v1/domains/small/rows", "accept", "image/png").problem(406, "not_acceptable");
+    assert_eq!(app.get("/v1/domains/small/columns/word").json()["kind"], "category");
+    app.get("/v1/domains/small/columns/none").problem(404, "column_not_found");
+}
+
+#[test]
+fn pages_of_rows_hold_all_rows_once() {
+    let app = TestApp::start();
+    let n = 457;
+    let rows: String = (0..n).map(|i| format!("{i},{}\n", i % 7)).collect();
+    assert_eq!(app.put("/v1/domains/long", format!("i,x\n{rows}").as_bytes()).status, 201);
+    let (mut seen, mut path) = (Vec::new(), "/v1/domains/long/rows?limit=100".to_owned());
+    loop {
+        let page = app.get(&path).json();
+        seen.extend(page["data"].as_array().unwrap().iter().map(|row| row["i"].as_i64().unwrap()));
+        let Some(next) = page["next_cursor"].as_str() else { break };
+        path = format!("/v1/domains/long/rows?limit=100&cursor={next}");
+    }
+    assert_eq!(seen, (0..n).collect::<Vec<i64>>());
+}
+
+#[test]
+fn other_roles_make_a_version_with_the_same_rows() {
+    let app = TestApp::start();
+    let data = "a,b,c,label\n1,2,x,yes\n3,4,y,no\n5,6,x,yes\n";
+    assert_eq!(app.put("/v1/domains/d?ignore=b", data.as_bytes()).status, 201);
+    let before = blobs(&app);
+    let patch = |body: Value| app.send("PATCH", "/v1/domains/d", &[], body.to_string().as_bytes());
+    let role = |version: &Value, name: &str| {
+        let columns = version["columns"].as_array().unwrap().clone();
+        columns.into_iter().find(|c| c["name"] == name).unwrap()["role"].clone()
+    };
+    assert_eq!(patch(json!({})).status, 200, "nothing changes");
+    let second = patch(json!({"label": "c", "ignore": ["label"]}));
+    assert_eq!(second.status, 201, "{}", second.text);
+    let second = second.json();
+    assert_eq!((&second["version"], &second["label"]), (&json!(2), &json!("c")));
+    assert_eq!([role(&second, "b"), role(&second, "label")], [json!("feature"), json!("ignore")]);
+    let third = patch(json!({"label": "a", "task": "regression"})).json();
+    assert_eq!([&third["task"], &third["label"]], [&json!("regression"), &json!("a")]);
+    assert_eq!(role(&third, "label"), "ignore", "what is not named stays");
+    assert_eq!(role(&app.get("/v1/domains/d/versions/1").json(), "label"), "label", "versions do not change");
+    assert_eq!(blobs(&app), before, "the rows are stored once");
+
+    patch(json!({"label": "none"})).problem(422, "invalid_parameter");
+    patch(json!({"label": 3})).problem(422, "invalid_parameter");
+    patch(json!({"lable": "a"})).problem(422, "unknown_field");
+    patch(json!({"weight": "c"})).problem(422, "data_invalid");
+    app.send("PATCH", "/v1/domains/none", &[], b"{}").problem(404, "domain_not_found");
+}
+
+#[test]
+fn what_is_needed_is_not_removed_and_what_is_removed_leaves_nothing() {
+    let app = TestApp::start();
+    let delete = |app: &TestApp, path: &str| app.send("DELETE", path, &[], b"");
+    assert_eq!(app.put("/v1/domains/adelie?label=label", ADELIE).status, 201);
+    assert_eq!(app.put("/v1/domains/other", b"x\n1\n2\n").status, 201);
+    app.run_job(&json!({"kind": "adapt", "sources": ["adelie"], "target": "adelie", "model": "birds",
+                        "method": {"id": "source_only"}}));
+    let refused = delete(&app, "/v1/domains/adelie").problem(409, "domain_in_use");
+    assert!(refused["detail"].as_str().unwrap().contains("birds@1"), "{refused}");
+    assert_eq!(delete(&app, "/v1/domains/other").status, 204);
+    app.get("/v1/domains/other").problem(404, "domain_not_found");
+    delete(&app, "/v1/domains/other").problem(404, "domain_not_found");
+    delete(&app, "/v1/domains/adelie?force=perhaps").problem(422, "invalid_parameter");
+
+    assert_eq!(blobs(&app), 3, "two domains and a model: files go when they are collected");
+    let app = app.restart();
+    assert_eq!(blobs(&app), 2, "what is named stays");
+    assert_eq!(app.get("/v1/domains/adelie/rows").status, 200);
+    assert_eq!(delete(&app, "/v1/domains/adelie?force=true").status, 204);
+    assert_eq!(app.get("/v1/models/birds").status, 200, "the model serves on");
+    assert_eq!(delete(&app, "/v1/models/birds").status, 204);
+    delete(&app, "/v1/models/birds").problem(404, "model_not_found");
+    let app = app.restart();
+    assert_eq!(blobs(&app), 0);
+    // The name is free, and begins anew.
+    assert_eq!(app.put("/v1/domains/adelie", b"x\n1\n").json()["version"], 1);
+}
+
+#[test]
+fn a_domain_that_a_waiting_job_reads_stays_even_if_forced() {
+    let app = TestApp::start();
+    assert_eq!(app.put("/v1/domains/adelie?label=label", ADELIE).status, 201);
+    assert_eq!(app.put("/v1/domains/quick?label=label", ADELIE).status, 201);
+    // One thread: the second waits for the first, which takes long enough to be asked about.
+    let slow = json!({"kind": "adapt", "sources": ["quick"], "target": "quick", "method": {"id": "source_only"},
+                      "evaluation": {"kind": "leave_one_out"}});
+    let waiting = json!({"kind": "adapt", "sources": ["adelie"], "target": "adelie", "method": {"id": "source_only"}});
+    let ids = [slow, waiting].map(|spec| app.post("/v1/jobs", &spec).json()["id"].as_str().unwrap().to_owned());
+    let refused = app.send("DELETE", "/v1/domains/adelie?force=true", &[], b"");
+    let job = app.get(&format!("/v1/jobs/{}", ids[1])).json();
+    if job["terminal"] == false {
+        refused.problem(409, "domain_in_use");
+    }
+    for id in ids {
+        app.post(&format!("/v1/jobs/{id}/cancel"), &json!({}));
+        assert_eq!(app.get(&format!("/v1/jobs/{id}?wait=60")).status, 200);
+        while app.get(&format!("/v1/jobs/{id}?wait=5")).json()["terminal"] == false {}
+    }
+}
