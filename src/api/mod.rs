@@ -2,6 +2,7 @@
 //! and views. It knows neither store nor worker.
 
 mod catalog;
+mod data_query;
 mod domains;
 mod events;
 mod extract;
@@ -16,6 +17,7 @@ mod pages;
 mod problem;
 mod requests;
 mod router;
+mod schema_guess;
 mod security;
 
 use std::sync::Arc;

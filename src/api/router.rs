@@ -8,7 +8,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 use utoipa_swagger_ui::{Config, SwaggerUi};
 
-use super::{App, catalog, domains, events, health, jobs, keys, models, openapi, requests, security};
+use super::{App, catalog, domains, events, health, jobs, keys, models, openapi, requests, schema_guess, security};
 
 /// All documented routes; a handler cannot be routed without its documentation.
 pub(super) fn documented() -> OpenApiRouter<App> {
@@ -18,6 +18,7 @@ pub(super) fn documented() -> OpenApiRouter<App> {
         .routes(routes!(domains::versions))
         .routes(routes!(domains::version))
         .routes(routes!(domains::columns))
+        .routes(routes!(schema_guess::guess))
         .routes(routes!(jobs::list, jobs::create))
         .routes(routes!(jobs::read))
         .routes(routes!(jobs::cancel))

@@ -2,7 +2,9 @@
 
 mod conventions;
 mod domains;
+mod formats;
 mod jobs;
 mod keys;
 mod models;
+mod schema_guess;
 mod specs;
