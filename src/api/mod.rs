@@ -3,6 +3,7 @@
 
 mod browse;
 mod catalog;
+mod data_query;
 mod deletion;
 mod domains;
 mod events;
@@ -18,6 +19,7 @@ mod pages;
 mod problem;
 mod requests;
 mod router;
+mod schema_guess;
 mod security;
 
 use std::sync::Arc;

@@ -11,7 +11,8 @@ use serde_json::Value;
 use utoipa::ToSchema;
 
 use super::App;
-use super::extract::{self, Path, Query, collect, media_type};
+use super::data_query::RowsQuery;
+use super::extract::{self, Path, Query, collect};
 use super::headers::{etag, negotiate, none_match, value};
 use super::pages::{Listing, PageQuery, listing};
 use super::problem::Problem;
@@ -113,26 +114,26 @@ pub async fn read(
 /// JSON records or arrays, or a file in a format of domains; labels with probabilities, scores or
 /// values out, as JSON or CSV by `Accept`.
 #[utoipa::path(post, path = "/v1/models/{name}/predict", tag = "models",
-    params(("name" = String, Path, description = "Name or id, with or without @version")),
+    params(("name" = String, Path, description = "Name or id, with or without @version"), RowsQuery),
     request_body(content = Object, content_type = "application/json"),
     responses((status = 200, content((PredictionsView = "application/json"), (String = "text/csv")))))]
 pub async fn predict(
     State(app): State<App>,
     Tenant(tenant): Tenant,
     Path(name): Path<String>,
+    Query(query): Query<RowsQuery>,
     request: Request,
 ) -> Result<Response, Problem> {
     let reference = reference(&name)?;
     let written = negotiate(request.headers(), &[JSON, CSV])?;
-    let given = media_type(request.headers());
-    let bytes = collect(request.into_body(), &app).await?;
+    let (is_document, options) = (query.is_document(request.headers()), query.options(request.headers()));
+    let bytes = collect(request, &app).await?;
     let n_bytes = bytes.len();
-    let is_json = given.as_deref().is_none_or(|t| t == JSON || t == "application/x-www-form-urlencoded");
-    let input = if is_json {
+    let input = if is_document {
         let read = move || extract::json::<PredictDocument>(&bytes)?.into_rows();
         PredictInput::Rows(extract::aside(n_bytes, read).await?)
     } else {
-        PredictInput::File { bytes, media_type: given }
+        PredictInput::File { bytes, options }
     };
     let answer = app.service.predict(&tenant, &reference, input).await?;
     // A number takes about twenty bytes.

@@ -13,8 +13,10 @@ mod models;
 mod predict;
 mod resolve;
 mod rows;
+mod schema_guess;
 mod scratch;
 mod spec;
+mod unpack;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -22,7 +24,10 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
-pub use crate::ingest::{Format, RoleRequest};
+pub use crate::ingest::{
+    BadDialect, Coding, CsvOptions, Delimiter, Dialect, Format, HeaderRow, MissingMarks, Quote, RoleRequest,
+    TextEncoding,
+};
 pub use crate::store::Lineage;
 pub use browse::{RolePatch, RowPage};
 pub use catalog::{LearnerEntry, MethodEntry, learner, learners, method, methods};
@@ -35,8 +40,10 @@ pub use keys::{Caller, FreshKey, NewKey, RotateKey, make_key};
 pub use models::ModelWithVersion;
 pub use predict::{Answer, ModelCache, PredictInput};
 pub use rows::{InlineRows, PredictDocument};
+pub use schema_guess::{FilePart, GUESS_BYTES, GuessedColumn, SchemaGuess};
 pub use scratch::{Received, Upload};
 pub use spec::JobRequest;
+pub use unpack::unpack_document;
 
 use crate::blobs::Blobs;
 use crate::records::{Clock, Cursor, PageRequest};

@@ -27,7 +27,7 @@ pub enum PredictInput {
     /// A file in one of the formats that domains are read from.
     File {
         bytes: Bytes,
-        media_type: Option<String>,
+        options: DomainOptions,
     },
 }
 
@@ -78,11 +78,10 @@ impl Service {
         let model = self.loaded(&found).await?;
         let name = format!("{}@{}", found.name, found.version);
         let most = self.limits.max_predict_rows;
-        let settings = |media_type| self.ingest_options(&DomainOptions { media_type, ..DomainOptions::default() });
         let run = match input {
             PredictInput::Rows(rows) => spawn_blocking(move || run(name, &model, rows, most)),
-            PredictInput::File { bytes, media_type } => {
-                let settings = settings(media_type);
+            PredictInput::File { bytes, options } => {
+                let settings = self.ingest_options(&options);
                 spawn_blocking(move || {
                     let table = ingest::read_rows(&bytes, &settings).map_err(|e| of_ingest(&e))?;
                     run(name, &model, InlineRows::of_file(table), most)

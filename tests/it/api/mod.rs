@@ -3,7 +3,9 @@
 mod conventions;
 mod domains;
 mod edits;
+mod formats;
 mod jobs;
 mod keys;
 mod models;
+mod schema_guess;
 mod specs;
