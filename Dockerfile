@@ -11,7 +11,9 @@ USER adaptd
 VOLUME /data
 EXPOSE 8080
 ENV ADAPTD_DATA=/data
-# The container's own address is not loopback: put a proxy with authentication in front.
+# The container's own address is not loopback: the service asks for a key, which is made once on the volume by
+#   docker run --rm -v adaptd:/data adaptd keys create --name admin --scopes admin
+# Behind a proxy that authenticates, ADAPTD_ALLOW_ANONYMOUS=true does without.
 ENV ADAPTD_LISTEN=0.0.0.0:8080
 HEALTHCHECK --interval=10s --timeout=3s --start-period=5s CMD ["adaptd", "health"]
 ENTRYPOINT ["adaptd"]

@@ -3,6 +3,7 @@
 
 pub mod cli;
 pub mod config;
+mod counters;
 pub mod telemetry;
 
 pub mod api;

@@ -13,6 +13,7 @@ mod health;
 mod jobs;
 mod keys;
 pub mod listen;
+mod metrics;
 mod models;
 mod openapi;
 mod pages;

@@ -9,8 +9,8 @@ use utoipa_axum::routes;
 use utoipa_swagger_ui::{Config, SwaggerUi};
 
 use super::{
-    App, browse, catalog, deletion, domains, events, health, jobs, keys, models, openapi, requests, schema_guess,
-    security,
+    App, browse, catalog, deletion, domains, events, health, jobs, keys, metrics, models, openapi, requests,
+    schema_guess, security,
 };
 
 /// All documented routes; a handler cannot be routed without its documentation.
@@ -41,6 +41,7 @@ pub(super) fn documented() -> OpenApiRouter<App> {
         .routes(routes!(keys::rotate))
         .routes(routes!(health::live))
         .routes(routes!(health::ready))
+        .routes(routes!(metrics::metrics))
 }
 
 /// The whole interface.

@@ -57,6 +57,7 @@ pub const ACCESS: &[(&str, &str, Access)] = &[
     ("POST", "/v1/keys/{id}/rotate", Access::Needs(Scope::KeysWrite)),
     ("GET", "/livez", Access::Public),
     ("GET", "/readyz", Access::Public),
+    ("GET", "/metrics", Access::Needs(Scope::MetricsRead)),
 ];
 
 /// What the route of a method and path asks for; `None` where it is not in the table.
@@ -90,7 +91,7 @@ pub async fn guard(State(app): State<App>, mut request: Request, next: Next) -> 
 fn admit(app: &App, request: &Request) -> Result<Option<Caller>, ServiceError> {
     let route = request.extensions().get::<MatchedPath>().map(|m| m.as_str().to_owned());
     // What is no route answers 404 to everybody; pages and the document stand outside /v1.
-    let Some(route) = route.filter(|r| r.starts_with("/v1/")) else { return Ok(None) };
+    let Some(route) = route.filter(|r| r.starts_with("/v1/") || r == "/metrics") else { return Ok(None) };
     let caller = app.service.caller(token(request.headers())?)?;
     match access(request.method(), &route) {
         Some(Access::Public) => return Ok(None),

@@ -15,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 use crate::api::{self, App};
 use crate::blobs::Blobs;
 use crate::config::Options;
+use crate::counters;
 use crate::records::{Clock, SystemClock};
 use crate::service::{Collaborators, Collection, Service};
 use crate::store::{SqliteOptions, SqliteStore, Store};
@@ -72,6 +73,7 @@ pub async fn interrupted() {
 /// # Errors
 /// What cannot be opened.
 pub async fn start(options: &Options) -> anyhow::Result<RunningServer> {
+    counters::count();
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let folder = &options.data;
     let lock = lock(folder)?;
@@ -117,9 +119,9 @@ pub async fn start(options: &Options) -> anyhow::Result<RunningServer> {
     let addr = listener.local_addr()?;
     let router = api::router(App { service: service.clone(), limits: options.http_limits() });
     let serving = api::listen::serve(listener, router, closing.clone());
-    let collecting = collect_hourly(service, closing.clone());
+    let keeping = keep_house(service, closing.clone());
     let listening = spawn(async move {
-        tokio::join!(serving, collecting);
+        tokio::join!(serving, keeping);
     });
     Ok(RunningServer { addr, store, workers, grace: options.grace(), draining, closing, listening, lock })
 }
@@ -143,12 +145,21 @@ impl RunningServer {
     }
 }
 
-/// Collects blobs from time to time, until the listener closes.
-async fn collect_hourly(service: Arc<Service>, closing: CancellationToken) {
+/// Keeps histograms small and collects blobs from time to time, until the listener closes.
+async fn keep_house(service: Arc<Service>, closing: CancellationToken) {
+    let mut upkeep = tokio::time::interval(Duration::from_secs(5));
     let mut hours = tokio::time::interval(Duration::from_secs(3600));
     // The first is at once, and was done at the start.
     hours.tick().await;
-    while closing.run_until_cancelled(hours.tick()).await.is_some() {
+    loop {
+        tokio::select! {
+            () = closing.cancelled() => return,
+            _ = upkeep.tick() => {
+                counters::upkeep();
+                continue;
+            }
+            _ = hours.tick() => {}
+        }
         match service.collect_garbage(Collection::WhileRunning).await {
             Ok(removed) => tracing::info!(removed, "blobs that no record named"),
             Err(error) => tracing::warn!(%error, "blobs cannot be collected"),

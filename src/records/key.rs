@@ -22,12 +22,13 @@ pub enum Scope {
     ModelsPredict,
     KeysRead,
     KeysWrite,
+    MetricsRead,
     /// Everything.
     Admin,
 }
 
 impl Scope {
-    pub const ALL: [Scope; 11] = [
+    pub const ALL: [Scope; 12] = [
         Scope::DomainsRead,
         Scope::DomainsWrite,
         Scope::DataRead,
@@ -38,6 +39,7 @@ impl Scope {
         Scope::ModelsPredict,
         Scope::KeysRead,
         Scope::KeysWrite,
+        Scope::MetricsRead,
         Scope::Admin,
     ];
 
@@ -53,6 +55,7 @@ impl Scope {
             Scope::ModelsPredict => "models:predict",
             Scope::KeysRead => "keys:read",
             Scope::KeysWrite => "keys:write",
+            Scope::MetricsRead => "metrics:read",
             Scope::Admin => "admin",
         }
     }

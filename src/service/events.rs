@@ -37,6 +37,23 @@ struct Follow {
     /// The guard: nothing at or below it is given again.
     last: i64,
     ended: bool,
+    _counted: Counted,
+}
+
+/// Counts a stream as long as it is open.
+struct Counted;
+
+impl Counted {
+    fn new() -> Self {
+        metrics::gauge!("sse_streams").increment(1.0);
+        Self
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        metrics::gauge!("sse_streams").decrement(1.0);
+    }
 }
 
 impl Service {
@@ -74,7 +91,8 @@ impl Service {
         if ready.is_empty() && job.state.is_terminal() {
             return Ok(EventStream::Over);
         }
-        let follow = Follow { service: self, tenant, id, commits, ready, last: after, ended: false };
+        let follow =
+            Follow { service: self, tenant, id, commits, ready, last: after, ended: false, _counted: Counted::new() };
         Ok(EventStream::Events(stream::unfold(follow, next)))
     }
 }

@@ -3,6 +3,7 @@
 
 mod browse;
 mod catalog;
+mod census;
 mod deletion;
 mod domains;
 mod error;
@@ -31,6 +32,7 @@ pub use crate::ingest::{
 pub use crate::store::Lineage;
 pub use browse::{RolePatch, RowPage};
 pub use catalog::{LearnerEntry, MethodEntry, learner, learners, method, methods};
+pub use census::Census;
 pub use deletion::Collection;
 pub use domains::{DomainOptions, InlineDomain, PutDomain};
 pub use error::{Code, Fault, Place, ServiceError};

@@ -123,5 +123,6 @@ fn run(name: String, model: &FittedModel, rows: InlineRows, most: usize) -> Resu
         let error = ServiceError::new(code, format!("{many} in {n} rows"));
         ServiceError { faults: problems.iter().map(|p| rows.fault(p)).collect(), ..error }
     })?;
+    metrics::counter!("predict_rows_total").increment(n as u64);
     Ok(Answer { model: name, classes: model.manifest().classes.clone(), prediction })
 }

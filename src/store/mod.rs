@@ -12,7 +12,7 @@ use tokio::sync::broadcast;
 
 use crate::records::{
     DomainId, DomainRecord, DomainVersionRecord, IdempotencyRecord, Intent, JobError, JobEvent, JobFilter, JobId,
-    JobRecord, JobState, KeyId, KeyRecord, ModelId, ModelRecord, ModelVersionRecord, NewDomainVersion, NewJob,
+    JobKind, JobRecord, JobState, KeyId, KeyRecord, ModelId, ModelRecord, ModelVersionRecord, NewDomainVersion, NewJob,
     NewModelVersion, PageRequest, Progress, Reference, Rotation, TenantId, Timestamp,
 };
 
@@ -170,6 +170,10 @@ pub trait Store: Send + Sync + 'static {
     /// Events with `seq > after`, ascending. Empty for another tenant's job.
     async fn events(&self, tenant: &TenantId, id: JobId, after: i64, limit: u32) -> Result<Vec<JobEvent>, StoreError>;
     async fn metrics(&self, tenant: &TenantId, id: JobId) -> Result<Option<Value>, StoreError>;
+    /// Over all tenants.
+    async fn job_counts(&self) -> Result<Vec<(JobState, JobKind, i64)>, StoreError>;
+    /// Since when the queued job that could have run earliest could have.
+    async fn oldest_queued(&self) -> Result<Option<Timestamp>, StoreError>;
     async fn queue_depth(&self) -> Result<QueueDepth, StoreError>;
     /// The place of a job among those of its tenant that may be claimed at `now`, in the order in which
     /// they will be; 1 is next. `None` where it is not queued, waits for a later time, or stands behind

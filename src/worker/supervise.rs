@@ -48,14 +48,25 @@ pub(super) async fn attempt(house: House, job: JobRecord, slot: Slot) {
     );
     let handle = AttemptHandle::new(slot, house.clock.clone(), job.deadline_at);
     let timer = handle.clone();
+    let kind = job.kind.as_str();
     let supervised = async {
         let outcome =
             Supervisor { house, lease: Lease { job: job.id, token: job.lease_token }, job, handle }.run().await;
-        let ms = adaptation::context::Observer::elapsed(&timer).as_millis() as u64;
+        let elapsed = adaptation::context::Observer::elapsed(&timer);
+        let ms = elapsed.as_millis() as u64;
+        let word = match &outcome {
+            Ok(Some(state)) => state.as_str(),
+            Ok(None) => "lease_lost",
+            Err(_) => "not_committed",
+        };
+        metrics::histogram!("job_run_seconds", "kind" => kind, "outcome" => word).record(elapsed);
         match outcome {
-            Ok(Some(state)) => tracing::info!(outcome = state.as_str(), ms, "attempt ended"),
-            Ok(None) => tracing::warn!(outcome = "lease_lost", ms, "attempt ended"),
-            Err(e) => tracing::error!(outcome = "not_committed", error = %e, ms, "attempt ended"),
+            Ok(Some(_)) => tracing::info!(outcome = word, ms, "attempt ended"),
+            Ok(None) => {
+                metrics::counter!("lease_lost_total").increment(1);
+                tracing::warn!(outcome = word, ms, "attempt ended");
+            }
+            Err(e) => tracing::error!(outcome = word, error = %e, ms, "attempt ended"),
         }
     };
     supervised.instrument(span).await;

@@ -40,6 +40,7 @@ impl Workers {
         options: WorkerOptions,
     ) -> Result<Self, StoreError> {
         for (job, state) in store.rescue_all(clock.now(), options.crash_limit).await? {
+            metrics::counter!("job_rescues_total").increment(1);
             tracing::warn!(%job, state = state.as_str(), "rescued a job whose process is gone");
         }
         let runtime = tokio::runtime::Builder::new_multi_thread()

@@ -14,10 +14,11 @@ const SERVICE: &[(&str, &[&str])] = &[
     ("ingest", &["records"]),
     ("service", &["records", "store", "blobs", "ingest"]),
     ("worker", &["records", "store", "blobs", "ingest"]),
-    ("api", &["records", "service"]),
+    ("counters", &[]),
+    ("api", &["records", "service", "counters"]),
     ("config", &["records", "store", "blobs", "ingest", "service", "worker", "api"]),
     ("telemetry", &["config"]),
-    ("cli", &["records", "store", "blobs", "ingest", "service", "worker", "api", "config", "telemetry"]),
+    ("cli", &["records", "store", "blobs", "ingest", "service", "worker", "api", "config", "counters", "telemetry"]),
     // Programs beside the service, which read data as it does.
     ("bin", &["ingest"]),
 ];
@@ -47,6 +48,7 @@ const OWNED_CRATES: &[(&str, &[&str])] = &[
     ("faer", &["linalg"]),
     ("faer_ext", &["linalg"]),
     ("safetensors", &["engine"]),
+    ("metrics_exporter_prometheus", &["counters"]),
     ("parquet", &["ingest"]),
     ("csv", &["ingest", "api"]),
 ];

@@ -8,7 +8,8 @@ use super::events::{StateEvent, append_state};
 use super::rows;
 use super::writer::Tx;
 use crate::records::{
-    IdempotencyRecord, JobError, JobFilter, JobId, JobRecord, JobState, NewJob, PageRequest, TenantId, Timestamp,
+    IdempotencyRecord, JobError, JobFilter, JobId, JobKind, JobRecord, JobState, NewJob, PageRequest, TenantId,
+    Timestamp,
 };
 
 /// Sorts after every id, which begins with a letter.
@@ -196,6 +197,18 @@ pub(super) fn cancelled(attempt: i64) -> JobError {
         pointer: None,
         attempt,
     }
+}
+
+pub(super) async fn counts(readers: &SqlitePool) -> Result<Vec<(JobState, JobKind, i64)>, StoreError> {
+    let sql = "SELECT state, kind, sum(n) AS n FROM job_counts GROUP BY state, kind HAVING sum(n) > 0";
+    let found = sqlx::query(sql).fetch_all(readers).await?;
+    found.iter().map(|row| Ok((rows::state(row)?, rows::kind(row)?, row.try_get("n")?))).collect()
+}
+
+pub(super) async fn oldest_queued(readers: &SqlitePool) -> Result<Option<Timestamp>, StoreError> {
+    let sql = "SELECT min(run_at) AS oldest FROM jobs WHERE state = 'queued'";
+    let oldest: Option<i64> = sqlx::query(sql).fetch_one(readers).await?.try_get("oldest")?;
+    Ok(oldest.map(Timestamp::from_millis))
 }
 
 pub(super) async fn depth(readers: &SqlitePool) -> Result<QueueDepth, StoreError> {

@@ -28,7 +28,7 @@ use super::{
 };
 use crate::records::{
     DomainId, DomainRecord, DomainVersionRecord, IdempotencyRecord, Intent, JobError, JobEvent, JobFilter, JobId,
-    JobRecord, JobState, KeyId, KeyRecord, ModelId, ModelRecord, ModelVersionRecord, NewDomainVersion, NewJob,
+    JobKind, JobRecord, JobState, KeyId, KeyRecord, ModelId, ModelRecord, ModelVersionRecord, NewDomainVersion, NewJob,
     PageRequest, Progress, Reference, Rotation, TenantId, Timestamp,
 };
 use writer::{Tx, Writer};
@@ -191,6 +191,14 @@ impl Store for SqliteStore {
 
     async fn metrics(&self, tenant: &TenantId, id: JobId) -> Result<Option<Value>, StoreError> {
         models::metrics(&self.readers, tenant, id).await
+    }
+
+    async fn job_counts(&self) -> Result<Vec<(JobState, JobKind, i64)>, StoreError> {
+        jobs::counts(&self.readers).await
+    }
+
+    async fn oldest_queued(&self) -> Result<Option<Timestamp>, StoreError> {
+        jobs::oldest_queued(&self.readers).await
     }
 
     async fn queue_depth(&self) -> Result<QueueDepth, StoreError> {

@@ -68,7 +68,7 @@ pub(super) fn state(row: &SqliteRow) -> Result<JobState, StoreError> {
     JobState::ALL.into_iter().find(|s| s.as_str() == text).ok_or_else(|| corrupt("state"))
 }
 
-fn kind(row: &SqliteRow) -> Result<JobKind, StoreError> {
+pub(super) fn kind(row: &SqliteRow) -> Result<JobKind, StoreError> {
     let text = row.try_get::<&str, _>("kind")?;
     JobKind::ALL.into_iter().find(|k| k.as_str() == text).ok_or_else(|| corrupt("kind"))
 }

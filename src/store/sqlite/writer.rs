@@ -12,6 +12,7 @@ use futures::future::LocalBoxFuture;
 use sqlx::Connection as _;
 use sqlx::sqlite::SqliteConnection;
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
+use tokio::time::Instant;
 
 use super::super::{Committed, StoreError};
 use crate::records::JobId;
@@ -169,7 +170,9 @@ impl WriterThread {
     /// Runs and answers writes of `waiting`, usually all of them.
     async fn transaction(&mut self, waiting: &mut VecDeque<Box<dyn Op>>) {
         let mut ran = Vec::new();
+        let began = Instant::now();
         let result = self.commit(waiting, &mut ran).await;
+        metrics::histogram!("db_commit_seconds").record(began.elapsed());
         if let Err(e) = &result {
             tracing::error!(error = %e, writes = ran.len(), "a transaction was not committed");
             // Fails where SQLite has rolled back by itself, which is as good.

@@ -72,7 +72,7 @@ fn every_operation_needs_its_scope_and_no_other() {
     let (app, [root]) = TestApp::with_keys(["default"]);
     let all = operations(&app);
     let words = ["domains:read", "domains:write", "data:read", "jobs:read", "jobs:write", "models:read"];
-    let words = [&words[..], &["models:write", "models:predict", "keys:read", "keys:write"]].concat();
+    let words = [&words[..], &["models:write", "models:predict", "keys:read", "keys:write", "metrics:read"]].concat();
     let mut checked = 0;
     for word in words {
         let made = app.ask(&root, "POST", "/v1/keys", &json!({"name": word, "scopes": [word]}));

@@ -6,6 +6,7 @@ mod edits;
 mod formats;
 mod jobs;
 mod keys;
+mod metrics;
 mod models;
 mod schema_guess;
 mod specs;
