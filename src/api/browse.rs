@@ -5,8 +5,8 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::{HeaderMap, Uri, header};
 use axum::response::{IntoResponse, Response};
-use serde::Deserialize;
-use serde_json::{Map, Value};
+use serde::{Deserialize, Serialize, Serializer};
+use serde_json::Value;
 use utoipa::IntoParams;
 
 use super::App;
@@ -103,7 +103,7 @@ fn written(page: RowPage, format: &str, uri: &Uri) -> Result<Response, ServiceEr
     let link = next_cursor.as_deref().map(|next| link(uri, "cursor", next));
     let table = &page.table;
     if format == JSON {
-        let data: Vec<Value> = (0..table.n_rows()).map(|i| Value::Object(object(table, i))).collect();
+        let data = (0..table.n_rows()).map(|i| RowView(table, i)).collect();
         return Ok(respond(Listing { data, next_cursor }, link));
     }
     let bytes = if format == CSV { csv(table)? } else { ndjson(table)? };
@@ -117,7 +117,7 @@ fn written(page: RowPage, format: &str, uri: &Uri) -> Result<Response, ServiceEr
 fn ndjson(table: &Table) -> Result<Vec<u8>, ServiceError> {
     let mut out = Vec::new();
     for i in 0..table.n_rows() {
-        serde_json::to_writer(&mut out, &object(table, i)).map_err(ServiceError::internal)?;
+        serde_json::to_writer(&mut out, &RowView(table, i)).map_err(ServiceError::internal)?;
         out.push(b'\n');
     }
     Ok(out)
@@ -138,8 +138,13 @@ fn csv(table: &Table) -> Result<Vec<u8>, ServiceError> {
     writer.into_inner().map_err(ServiceError::internal)
 }
 
-fn object(table: &Table, row: usize) -> Map<String, Value> {
-    table.columns().iter().map(|c| (c.name.clone(), cell(c, row))).collect()
+/// A row as an object, its columns in the order of the table.
+struct RowView<'a>(&'a Table, usize);
+
+impl Serialize for RowView<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.0.columns().iter().map(|c| (&c.name, cell(c, self.1))))
+    }
 }
 
 /// A value as JSON has it; times are RFC 3339.

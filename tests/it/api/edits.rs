@@ -25,6 +25,7 @@ fn rows_come_by_page_in_every_format() {
         json!({"id": 1, "x": 0.5, "word": "a,b", "when": "2026-01-02T03:04:05.000Z", "label": "yes"})
     );
     assert_eq!(page["data"][1]["x"], Value::Null);
+    assert!(first.text.starts_with("{\"data\":[{\"id\":1,\"x\":0.5,\"word\":"), "the order of the table");
     let next = format!("/v1/domains/small/rows?limit=2&cursor={}", page["next_cursor"].as_str().unwrap());
     assert!(first.header("link").contains("rel=\"next\""));
     let last = app.get(&next).json();
