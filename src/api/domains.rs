@@ -153,7 +153,11 @@ pub struct NewDomain {
 /// When this answers, the version is readable. The same bytes with the same options are the same version.
 #[utoipa::path(put, path = "/v1/domains/{name}", tag = "domains",
     params(("name" = String, Path, description = "Name of the domain"), DataQuery),
-    request_body(content = Vec<u8>, content_type = "text/csv"),
+    request_body(content(
+        (Vec<u8> = "text/csv"), (Vec<u8> = "text/tab-separated-values"), (Vec<u8> = "application/json"),
+        (Vec<u8> = "application/x-ndjson"), (Vec<u8> = "application/vnd.apache.parquet"),
+        (Vec<u8> = "application/vnd.apache.arrow.stream"), (Vec<u8> = "application/vnd.apache.arrow.file"),
+        (Vec<u8> = "application/x-npy"), (Vec<u8> = "application/x-npz"))),
     responses((status = 201, body = VersionView), (status = 200, description = "The newest version again", body = VersionView)))]
 pub async fn put(
     State(app): State<App>,

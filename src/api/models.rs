@@ -115,7 +115,11 @@ pub async fn read(
 /// values out, as JSON or CSV by `Accept`.
 #[utoipa::path(post, path = "/v1/models/{name}/predict", tag = "models",
     params(("name" = String, Path, description = "Name or id, with or without @version"), RowsQuery),
-    request_body(content = Object, content_type = "application/json"),
+    request_body(content(
+        (Object = "application/json"), (Vec<u8> = "text/csv"), (Vec<u8> = "text/tab-separated-values"),
+        (Vec<u8> = "application/x-ndjson"), (Vec<u8> = "application/vnd.apache.parquet"),
+        (Vec<u8> = "application/vnd.apache.arrow.stream"), (Vec<u8> = "application/vnd.apache.arrow.file"),
+        (Vec<u8> = "application/x-npy"), (Vec<u8> = "application/x-npz"))),
     responses((status = 200, content((PredictionsView = "application/json"), (String = "text/csv")))))]
 pub async fn predict(
     State(app): State<App>,

@@ -5,7 +5,7 @@ use std::collections::hash_map::Entry;
 use std::sync::Arc;
 
 use adaptation::data::{Column, Values};
-use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, make_array};
+use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, StringViewArray, make_array};
 use arrow::compute::{CastOptions, cast_with_options, take};
 use arrow::datatypes::{
     DataType, Field, Fields, Float64Type, Int64Type, TimeUnit, TimestampMillisecondType, UInt64Type,
@@ -143,12 +143,7 @@ fn extend_words(words: &mut Words, array: &ArrayRef, field: &Field, budget: &mut
     match array.data_type() {
         DataType::Utf8 => array.as_string::<i32>().iter().for_each(|word| words.push(word)),
         DataType::LargeUtf8 => array.as_string::<i64>().iter().for_each(|word| words.push(word)),
-        DataType::Utf8View => {
-            for word in array.as_string_view() {
-                budget.spend(word.map_or(0, str::len))?;
-                words.push(word);
-            }
-        }
+        DataType::Utf8View => extend_views(words, array.as_string_view(), budget)?,
         DataType::Dictionary(..) => {
             let dictionary = array.as_any_dictionary();
             let keys = cast(&make_array(dictionary.keys().to_data()), &DataType::UInt64, field)?;
@@ -168,6 +163,23 @@ fn extend_words(words: &mut Words, array: &ArrayRef, field: &Field, budget: &mut
             }
         }
         _ => return Err(unread(field)),
+    }
+    Ok(())
+}
+
+/// Views of one place are one word; those of other places may overlap, so that each is paid for.
+fn extend_views(words: &mut Words, views: &StringViewArray, budget: &mut Budget) -> Result<(), IngestError> {
+    let mut codes: HashMap<u128, u32> = HashMap::new();
+    for (word, view) in views.iter().zip(views.views()) {
+        let code = match word.map(|word| (word, codes.entry(*view))) {
+            None => None,
+            Some((_, Entry::Occupied(known))) => Some(*known.get()),
+            Some((word, Entry::Vacant(new))) => {
+                budget.spend(word.len())?;
+                Some(*new.insert(words.code_of(word)))
+            }
+        };
+        words.push_code(code);
     }
     Ok(())
 }

@@ -40,11 +40,14 @@ fn file(source: &Bytes, limits: &Limits) -> Result<Parsed, IngestError> {
     let schema = Arc::new(try_fb_to_schema(footer.schema().ok_or_else(damaged)?).map_err(unreadable)?);
     let mut columns = columns(schema.fields(), limits)?;
     let mut decoder = FileDecoder::new(schema, footer.version());
-    let slice = |block: &Block| {
+    // Blocks that name the same bytes again and again would be read again and again.
+    let mut left = start;
+    let mut slice = |block: &Block| {
         let length = block.bodyLength().checked_add(i64::from(block.metaDataLength())).ok_or_else(damaged)?;
         let (from, length) = (usize::try_from(block.offset()), usize::try_from(length));
         let (from, length) = (from.map_err(|_| damaged())?, length.map_err(|_| damaged())?);
-        let fits = from.checked_add(length).is_some_and(|to| to <= start) && length >= 8;
+        let fits = from.checked_add(length).is_some_and(|to| to <= start) && (8..=left).contains(&length);
+        left = left.saturating_sub(length);
         if fits { Ok(whole.slice_with_length(from, length)) } else { Err(damaged()) }
     };
     for block in footer.dictionaries().into_iter().flatten() {

@@ -178,10 +178,15 @@ fn words_column(codes: Vec<Option<u32>>, levels: Vec<String>) -> Values {
     const FEW: usize = 50;
     const ROWS_PER_LEVEL: usize = 20;
     const PROSE_CHARS: usize = 40;
+    const MOST_COPIED: usize = 1 << 30;
     let n_known = codes.iter().flatten().count();
     let mean_length = levels.iter().map(String::len).sum::<usize>() / levels.len().max(1);
     let prose = mean_length > PROSE_CHARS && levels.len() * 2 > n_known;
-    if levels.len() <= FEW.max(n_known / ROWS_PER_LEVEL) && !prose {
+    // Few long words in many rows would each be copied out.
+    let copied: usize = codes.iter().flatten().map(|code| levels[*code as usize].len()).sum();
+    let held: usize = levels.iter().map(String::len).sum();
+    let repeated = copied > MOST_COPIED && copied > 2 * held;
+    if repeated || levels.len() <= FEW.max(n_known / ROWS_PER_LEVEL) && !prose {
         return Values::Category { codes, levels };
     }
     Values::Text(codes.into_iter().map(|c| c.map(|c| levels[c as usize].clone())).collect())

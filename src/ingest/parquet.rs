@@ -1,9 +1,11 @@
 //! Parquet: numbers, booleans, strings, dates and timestamps; nested columns are refused by name.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 
+use arrow::datatypes::{DataType, FieldRef, Schema};
 use bytes::Bytes;
-use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReaderBuilder};
 
 use super::Parsed;
 use super::columns::ArrowColumns;
@@ -21,7 +23,7 @@ pub(super) fn read(source: &Bytes, limits: &Limits) -> Result<Parsed, IngestErro
 }
 
 fn decode(source: &Bytes, limits: &Limits) -> Result<Parsed, IngestError> {
-    let builder = ParquetRecordBatchReaderBuilder::try_new(source.clone()).map_err(unreadable)?;
+    let builder = open(source)?;
     let metadata = builder.metadata();
     let n_rows = usize::try_from(metadata.file_metadata().num_rows())
         .map_err(|_| IngestError::invalid("the Parquet file says it has a negative number of rows"))?;
@@ -41,6 +43,29 @@ fn decode(source: &Bytes, limits: &Limits) -> Result<Parsed, IngestError> {
         columns.extend(&batch.map_err(unreadable)?)?;
     }
     Ok(Parsed::new(columns.finish()))
+}
+
+/// Words are asked for as views into the pages: a dictionary may hold one long word for many rows, and copying it out for
+/// each of a batch would take gigabytes.
+fn open(source: &Bytes) -> Result<ParquetRecordBatchReaderBuilder<Bytes>, IngestError> {
+    let found = ArrowReaderMetadata::load(source, ArrowReaderOptions::new()).map_err(unreadable)?;
+    let viewed = found.schema().fields().iter().map(|field| match field.data_type() {
+        DataType::Dictionary(_, values) if is_text(values) => viewed(field),
+        plain if is_text(plain) => viewed(field),
+        _ => Arc::clone(field),
+    });
+    let schema = Schema::new_with_metadata(viewed.collect::<Vec<_>>(), found.schema().metadata().clone());
+    let options = ArrowReaderOptions::new().with_schema(Arc::new(schema));
+    let metadata = ArrowReaderMetadata::try_new(Arc::clone(found.metadata()), options).map_err(unreadable)?;
+    Ok(ParquetRecordBatchReaderBuilder::new_with_metadata(source.clone(), metadata))
+}
+
+fn is_text(kind: &DataType) -> bool {
+    matches!(kind, DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View)
+}
+
+fn viewed(field: &FieldRef) -> FieldRef {
+    Arc::new(field.as_ref().clone().with_data_type(DataType::Utf8View))
 }
 
 fn unreadable(error: impl std::fmt::Display) -> IngestError {

@@ -137,11 +137,13 @@ impl Service {
     }
 
     pub(super) fn ingest_options(&self, options: &DomainOptions) -> ingest::Options {
+        let plain = ingest::Limits::default();
         let limits = ingest::Limits {
             bytes: self.limits.max_upload_bytes,
             rows: usize::try_from(self.limits.max_rows).unwrap_or(usize::MAX),
             columns: self.limits.max_columns,
-            ..ingest::Limits::default()
+            decompressed_bytes: plain.decompressed_bytes.max(self.limits.max_upload_bytes),
+            ..plain
         };
         ingest::Options {
             format: options.format,

@@ -51,6 +51,9 @@ const OWNED_CRATES: &[(&str, &[&str])] = &[
     ("metrics_exporter_prometheus", &["counters"]),
     ("parquet", &["ingest"]),
     ("csv", &["ingest", "api"]),
+    ("flate2", &["ingest"]),
+    ("zstd", &["ingest"]),
+    ("encoding_rs", &["ingest"]),
 ];
 
 /// What the library must not know.

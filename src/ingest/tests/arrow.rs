@@ -99,9 +99,26 @@ fn one_long_word_in_many_rows_takes_its_bytes_once() {
     assert_eq!((codes.len(), levels.len()), (100_001, 1));
     let mut views = StringViewBuilder::new().with_deduplicate_strings();
     (0..300).for_each(|_| views.append_value(&word));
-    let views = views.finish();
     let small = with(|o| o.limits.decompressed_bytes = 100 << 20);
-    assert_eq!(refused(arrow_stream(&[("a", Arc::new(views) as ArrayRef)]), &small).0, "decompression_limit");
+    let shared: [(&str, ArrayRef); 1] = [("a", Arc::new(views.finish()))];
+    assert_eq!(read(&arrow_stream(&shared).into(), &small).map(|found| found.table.n_rows()), Ok(301));
+    // Words that overlap are each a word of its own: a megabyte would be three hundred.
+    let mut views = StringViewBuilder::new();
+    let block = views.append_block(word.into_bytes().into());
+    (0..300).for_each(|i| views.try_append_view(block, i, (1 << 20) - 300).unwrap());
+    let overlapping: [(&str, ArrayRef); 1] = [("a", Arc::new(views.finish()))];
+    let error = read(&arrow_stream(&overlapping).into(), &small).map(|_| ()).unwrap_err();
+    assert_eq!(error.code(), "decompression_limit");
+}
+
+#[test]
+fn many_long_words_in_more_rows_stay_a_category() {
+    let words: Vec<String> = (0..60).map(|i| format!("{i}{}", "w".repeat(2_000_000))).collect();
+    let keys = Int32Array::from_iter_values((0..900).map(|i| i % 60));
+    let words = DictionaryArray::new(keys, Arc::new(StringArray::from(words)) as ArrayRef);
+    let found = read(&arrow_stream(&[("a", Arc::new(words) as ArrayRef)]).into(), &Options::default()).unwrap();
+    // As text it would take almost two gigabytes.
+    assert_eq!(found.table.columns()[0].values.kind(), adaptation::data::Kind::Category);
 }
 
 #[test]

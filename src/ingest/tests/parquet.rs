@@ -51,3 +51,38 @@ fn bad_parquet_is_refused() {
         assert!(message.contains("cut short"), "{message}");
     }
 }
+
+#[test]
+fn a_file_that_unpacks_to_too_much_is_refused() {
+    use ::arrow::array::*;
+    use std::sync::Arc;
+    let numbers: ArrayRef = Arc::new(Float64Array::from_iter_values((0..100_000).map(f64::from)));
+    let small = with(|o| o.limits.decompressed_bytes = 100_000);
+    let (code, _, message) = refused(parquet_file(vec![("a", numbers)]), &small);
+    assert_eq!(code, "decompression_limit", "{message}");
+    let many: ArrayRef = Arc::new(Int32Array::from(vec![0; 300_000]));
+    let bomb = parquet_file(vec![("a", many)]);
+    assert!(bomb.len() < 10_000, "equal values are packed");
+    assert_eq!(refused(bomb, &with(|o| o.limits.rows = 200_000)).0, "body_too_large");
+}
+
+#[test]
+fn one_long_word_in_many_rows_takes_its_bytes_once() {
+    use ::arrow::array::*;
+    use std::sync::Arc;
+    let word = "w".repeat(500_000);
+    let values: ArrayRef = Arc::new(LargeStringArray::from(vec![word.as_str(), "short"]));
+    let keys = Int32Array::from_iter((0..20_000).map(|i| (i % 7 != 0).then_some(i % 2)));
+    let source = parquet_file(vec![("a", Arc::new(DictionaryArray::new(keys, values))), ("b", ones(20_000))]);
+    // Ten gigabytes, if each row had its own copy.
+    assert!(source.len() < 1 << 20);
+    let found = read(&source.into(), &Options::default()).unwrap();
+    let column = &found.table.column("a").unwrap().values;
+    let Values::Category { codes, levels } = column else { panic!("not a category: {:?}", column.kind()) };
+    assert!(codes.len() == 20_000 && *levels == ["short".to_owned(), word]);
+    assert_eq!(column.n_missing(), 20_000usize.div_ceil(7));
+}
+
+fn ones(n: usize) -> ::arrow::array::ArrayRef {
+    std::sync::Arc::new(::arrow::array::Int32Array::from(vec![1; n]))
+}
