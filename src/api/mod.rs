@@ -15,6 +15,7 @@ pub mod listen;
 mod models;
 mod openapi;
 mod pages;
+mod predict;
 mod problem;
 mod requests;
 mod router;

@@ -159,10 +159,13 @@ fn predict_request() -> Value {
         "properties": {
             "rows": {"type": "array", "items": {"type": "object", "additionalProperties": cell}},
             "columns": {"type": "array", "items": {"type": "string"}},
-            "data": {"type": "array", "items": {"type": "array", "items": cell}}
+            "data": {"type": "array", "items": {"type": "array", "items": cell}},
+            "include": {"type": "array", "items": {"type": "string", "enum": ["source_only", "features"]},
+                        "description": "As the parameter of that name."}
         },
         "examples": [{"rows": [{"bill_length_mm": 39.1, "bill_depth_mm": 18.7}]},
-                     {"columns": ["bill_length_mm", "bill_depth_mm"], "data": [[39.1, 18.7]]}]
+                     {"columns": ["bill_length_mm", "bill_depth_mm"], "data": [[39.1, 18.7]],
+                      "include": ["source_only"]}]
     })
 }
 

@@ -8,7 +8,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 use utoipa_swagger_ui::{Config, SwaggerUi};
 
-use super::{App, browse, catalog, deletion, domains, events, health, jobs, keys, models, openapi, requests, security};
+use super::{App, browse, catalog, deletion, domains, events, health, jobs, keys, models, openapi, predict, requests, security};
 
 /// All documented routes; a handler cannot be routed without its documentation.
 pub(super) fn documented() -> OpenApiRouter<App> {
@@ -31,7 +31,7 @@ pub(super) fn documented() -> OpenApiRouter<App> {
         .routes(routes!(catalog::learner))
         .routes(routes!(models::list))
         .routes(routes!(models::read, deletion::model))
-        .routes(routes!(models::predict))
+        .routes(routes!(predict::predict))
         .routes(routes!(keys::list, keys::create))
         .routes(routes!(keys::read, keys::revoke))
         .routes(routes!(keys::rotate))

@@ -9,6 +9,7 @@ mod error;
 mod events;
 mod jobs;
 mod keys;
+mod model_cache;
 mod models;
 mod predict;
 mod resolve;
@@ -25,6 +26,7 @@ use tokio_util::sync::CancellationToken;
 pub use crate::ingest::{Format, RoleRequest};
 pub use crate::store::Lineage;
 pub use browse::{RolePatch, RowPage};
+pub use crate::predictions::{Answer, Form, Include};
 pub use catalog::{LearnerEntry, MethodEntry, learner, learners, method, methods};
 pub use deletion::Collection;
 pub use domains::{DomainOptions, InlineDomain, PutDomain};
@@ -32,8 +34,9 @@ pub use error::{Code, Fault, Place, ServiceError};
 pub use events::{EventPage, EventStream};
 pub use jobs::{CancelledJob, NewJobContext, Submitted, Wait};
 pub use keys::{Caller, FreshKey, NewKey, RotateKey, make_key};
+pub use model_cache::ModelCache;
 pub use models::ModelWithVersion;
-pub use predict::{Answer, ModelCache, PredictInput};
+pub use predict::{PredictInput, PredictOptions};
 pub use rows::{InlineRows, PredictDocument};
 pub use scratch::{Received, Upload};
 pub use spec::JobRequest;
@@ -51,7 +54,7 @@ pub struct Limits {
     pub max_predict_rows: usize,
     pub max_queued_jobs: i64,
     pub keep_keys: Duration,
-    pub max_loaded_models: usize,
+    pub model_cache_bytes: u64,
 }
 
 /// The use cases over their collaborators.
@@ -94,7 +97,7 @@ impl Service {
             store: with.store,
             blobs: with.blobs,
             clock: with.clock,
-            models: ModelCache::new(limits.max_loaded_models),
+            models: ModelCache::new(limits.model_cache_bytes),
             limits,
             scratch: with.scratch,
             stopping: with.stopping,

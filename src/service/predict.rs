@@ -1,9 +1,8 @@
 //! Predictions: the model file is loaded once, kept while it is used, and run off the async threads.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use adaptation::engine::FittedModel;
-use adaptation::learners::Prediction;
 use bytes::Bytes;
 use tokio::task::spawn_blocking;
 
@@ -12,13 +11,8 @@ use super::error::{Code, ServiceError};
 use super::rows::InlineRows;
 use super::{DomainOptions, Service};
 use crate::ingest;
+use crate::predictions::{Answer, Include};
 use crate::records::{ModelId, ModelVersionRecord, TenantId, VersionedReference};
-
-/// Loaded models, the most recently used last; at most as many as the bound says.
-pub struct ModelCache {
-    loaded: Mutex<Vec<(String, Arc<FittedModel>)>>,
-    bound: usize,
-}
 
 /// Rows to predict.
 #[derive(Debug, Clone)]
@@ -31,39 +25,26 @@ pub enum PredictInput {
     },
 }
 
-/// Predictions of one model, row by row in the order of the input.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Answer {
+/// What is asked for, beside the rows.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct PredictOptions {
+    pub include: Vec<Include>,
+    /// Of the file, where its media type is not enough.
+    pub format: Option<ingest::Format>,
+}
+
+/// A model that is loaded and has a name.
+struct Named {
     /// `name@version`
-    pub model: String,
-    /// What codes and columns of scores stand for; empty for a regression.
-    pub classes: Vec<String>,
-    pub prediction: Prediction,
+    name: String,
+    model: Arc<FittedModel>,
+    /// Of its file: what one row costs at most, about.
+    n_bytes: u64,
 }
 
-impl ModelCache {
-    pub(super) fn new(bound: usize) -> Self {
-        Self { loaded: Mutex::new(Vec::new()), bound: bound.max(1) }
-    }
-
-    fn get(&self, blob: &str) -> Option<Arc<FittedModel>> {
-        let mut loaded = self.loaded.lock().unwrap_or_else(PoisonError::into_inner);
-        let at = loaded.iter().position(|(b, _)| b == blob)?;
-        let entry = loaded.remove(at);
-        let model = entry.1.clone();
-        loaded.push(entry);
-        Some(model)
-    }
-
-    fn put(&self, blob: &str, model: Arc<FittedModel>) {
-        let mut loaded = self.loaded.lock().unwrap_or_else(PoisonError::into_inner);
-        loaded.retain(|(b, _)| b != blob);
-        while loaded.len() >= self.bound {
-            loaded.remove(0);
-        }
-        loaded.push((blob.to_owned(), model));
-    }
-}
+/// Rows times bytes of the model up to which a prediction is made where it is asked for: well below a millisecond, and
+/// cheaper than a hop to a thread for such work.
+const INLINE_WORK: u64 = 1 << 20;
 
 impl Service {
     /// # Errors
@@ -73,19 +54,30 @@ impl Service {
         tenant: &TenantId,
         reference: &VersionedReference<ModelId>,
         input: PredictInput,
+        options: PredictOptions,
     ) -> Result<Answer, ServiceError> {
         let found = self.model_version_at(tenant, reference).await?;
+        let n_bytes = u64::try_from(found.n_bytes).unwrap_or(u64::MAX);
         let model = self.loaded(&found).await?;
         let name = format!("{}@{}", found.name, found.version);
+        if options.include.contains(&Include::SourceOnly) && !model.keeps_source_only() {
+            let detail =
+                format!("{name} was stored before source_only was kept beside models; adapt it again to have it");
+            return Err(ServiceError::parameter(Code::InvalidParameter, "include", detail));
+        }
+        let named = Named { name, model, n_bytes };
         let most = self.limits.max_predict_rows;
-        let settings = |media_type| self.ingest_options(&DomainOptions { media_type, ..DomainOptions::default() });
+        let PredictOptions { include, format } = options;
         let run = match input {
-            PredictInput::Rows(rows) => spawn_blocking(move || run(name, &model, rows, most)),
+            PredictInput::Rows(rows) if rows.work().saturating_mul(named.n_bytes) <= INLINE_WORK => {
+                return run(named, rows, &include, most);
+            }
+            PredictInput::Rows(rows) => spawn_blocking(move || run(named, rows, &include, most)),
             PredictInput::File { bytes, media_type } => {
-                let settings = settings(media_type);
+                let settings = self.ingest_options(&DomainOptions { media_type, format, ..DomainOptions::default() });
                 spawn_blocking(move || {
                     let table = ingest::read_rows(&bytes, &settings).map_err(|e| of_ingest(&e))?;
-                    run(name, &model, InlineRows::of_file(table), most)
+                    run(named, InlineRows::of_file(table), &include, most)
                 })
             }
         };
@@ -93,23 +85,24 @@ impl Service {
     }
 
     pub(super) async fn loaded(&self, found: &ModelVersionRecord) -> Result<Arc<FittedModel>, ServiceError> {
-        let blob = &found.blob;
-        if let Some(model) = self.models.get(blob) {
-            return Ok(model);
-        }
-        let bytes = self.blob(blob).await?;
-        let load = move || FittedModel::load(&bytes);
-        let loaded = spawn_blocking(load).await.map_err(ServiceError::internal)?;
-        let model = Arc::new(loaded.map_err(|e| ServiceError {
-            cause: Some(e.to_string()),
+        let corrupt = |cause: String| ServiceError {
+            cause: Some(cause),
             ..ServiceError::new(Code::ModelCorrupt, "the stored model file cannot be read")
-        })?);
-        self.models.put(blob, model.clone());
-        Ok(model)
+        };
+        let load = async {
+            let bytes = self.blob(&found.blob).await.map_err(|e| match e.code {
+                // Gone, or not what its name says.
+                Code::Internal => corrupt(e.cause.unwrap_or_default()),
+                _ => e,
+            })?;
+            let load = move || FittedModel::load(&bytes);
+            spawn_blocking(load).await.map_err(ServiceError::internal)?.map_err(|e| corrupt(e.to_string()))
+        };
+        self.models.get(&found.blob, u64::try_from(found.n_bytes).unwrap_or(u64::MAX), load).await
     }
 }
 
-fn run(name: String, model: &FittedModel, rows: InlineRows, most: usize) -> Result<Answer, ServiceError> {
+fn run(named: Named, rows: InlineRows, include: &[Include], most: usize) -> Result<Answer, ServiceError> {
     let n = rows.n_rows();
     if n > most {
         return Err(ServiceError::new(Code::TooManyRows, format!("{n} rows, at most {most} are predicted at once")));
@@ -117,12 +110,11 @@ fn run(name: String, model: &FittedModel, rows: InlineRows, most: usize) -> Resu
     if n == 0 {
         return Err(ServiceError::new(Code::DataEmpty, "there are no rows to predict"));
     }
-    let prediction = model.predict(&rows.table).map_err(|problems| {
+    Answer::of((named.name, &named.model), &rows.table, include).map_err(|problems| {
         let many = if problems.len() == 1 { "1 problem".into() } else { format!("{} problems", problems.len()) };
         let finite = problems.iter().all(|p| p.code != "not_finite");
         let code = if finite { Code::InputSchemaMismatch } else { Code::InputNotFinite };
         let error = ServiceError::new(code, format!("{many} in {n} rows"));
         ServiceError { faults: problems.iter().map(|p| rows.fault(p)).collect(), ..error }
-    })?;
-    Ok(Answer { model: name, classes: model.manifest().classes.clone(), prediction })
+    })
 }

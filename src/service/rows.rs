@@ -11,6 +11,7 @@ use serde::de::{DeserializeSeed, Error as _, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
 use super::error::{Code, Fault, Place, ServiceError};
+use crate::predictions::Include;
 
 /// One value of a row.
 #[derive(Debug, Clone, PartialEq)]
@@ -51,6 +52,9 @@ pub struct PredictDocument {
     columns: Option<Vec<String>>,
     #[serde(default)]
     data: Option<Vec<Vec<Cell>>>,
+    /// Words of [`Include`], as the parameter of that name has them.
+    #[serde(default)]
+    include: Vec<String>,
 }
 
 /// Cells of records, column by column.
@@ -62,6 +66,18 @@ struct Records {
 }
 
 impl PredictDocument {
+    /// What the document asks for beside the predictions.
+    ///
+    /// # Errors
+    /// A word that is not known.
+    pub fn include(&self) -> Result<Vec<Include>, ServiceError> {
+        let read = |(i, word): (usize, &String)| {
+            let refused = |known| ServiceError::at(Code::InvalidParameter, format!("/include/{i}"), known);
+            Include::parse(word).map_err(refused)
+        };
+        self.include.iter().enumerate().map(read).collect()
+    }
+
     /// # Errors
     /// If neither or both forms are given, a row has another length than `columns`, or a column is
     /// named twice.
@@ -111,6 +127,11 @@ impl InlineRows {
 
     pub fn n_rows(&self) -> usize {
         self.n_rows
+    }
+
+    /// Rows, as a factor of what predicting them costs.
+    pub(super) fn work(&self) -> u64 {
+        self.n_rows as u64
     }
 
     /// Where a problem of the table stands in what was sent.

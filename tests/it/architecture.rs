@@ -12,10 +12,11 @@ const SERVICE: &[(&str, &[&str])] = &[
     ("store", &["records"]),
     ("blobs", &["records"]),
     ("ingest", &["records"]),
-    ("service", &["records", "store", "blobs", "ingest"]),
-    ("worker", &["records", "store", "blobs", "ingest"]),
+    ("predictions", &[]),
+    ("service", &["records", "store", "blobs", "ingest", "predictions"]),
+    ("worker", &["records", "store", "blobs", "ingest", "predictions"]),
     ("api", &["records", "service"]),
-    ("config", &["records", "store", "blobs", "ingest", "service", "worker", "api"]),
+    ("config", &["records", "store", "blobs", "ingest", "predictions", "service", "worker", "api"]),
     ("telemetry", &["config"]),
     ("cli", &["records", "store", "blobs", "ingest", "service", "worker", "api", "config", "telemetry"]),
     // Programs beside the service, which read data as it does.
@@ -47,8 +48,8 @@ const OWNED_CRATES: &[(&str, &[&str])] = &[
     ("faer", &["linalg"]),
     ("faer_ext", &["linalg"]),
     ("safetensors", &["engine"]),
-    ("parquet", &["ingest"]),
-    ("csv", &["ingest", "api"]),
+    ("parquet", &["ingest", "predictions"]),
+    ("csv", &["ingest", "predictions"]),
 ];
 
 /// What the library must not know.

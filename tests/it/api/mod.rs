@@ -6,4 +6,5 @@ mod edits;
 mod jobs;
 mod keys;
 mod models;
+mod predict;
 mod specs;
