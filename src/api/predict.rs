@@ -14,11 +14,11 @@ use super::models::reference;
 use super::problem::Problem;
 use super::security::Tenant;
 use crate::service::{
-    Answer, Code, Form, Format, Include, PredictDocument, PredictInput, PredictOptions, ServiceError,
+    Answer, Code, FileFormat, Form, Format, PredictDocument, PredictInput, PredictOptions, ServiceError, include_of,
 };
 
 /// What is written, the default first.
-const FORMS: [Form; 4] = [Form::Json, Form::Csv, Form::Ndjson, Form::Npy];
+const FORMS: [Form; 4] = [Form::Json, Form::File(FileFormat::Csv), Form::File(FileFormat::Ndjson), Form::Npy];
 
 /// `name@version` of the model that answered: only JSON has a place for it in the body.
 const MODEL: HeaderName = HeaderName::from_static("adaptd-model");
@@ -107,7 +107,7 @@ pub async fn predict(
 async fn input(app: &App, query: PredictQuery, request: Request) -> Result<(PredictInput, PredictOptions), Problem> {
     let words = query.include.as_deref().unwrap_or_default().split(',').map(str::trim).filter(|w| !w.is_empty());
     let refused = |known: String| ServiceError::parameter(Code::InvalidParameter, "include", known);
-    let mut include = words.map(Include::parse).collect::<Result<Vec<_>, _>>().map_err(refused)?;
+    let mut include = words.map(include_of).collect::<Result<Vec<_>, _>>().map_err(refused)?;
     let given = media_type(request.headers());
     let bytes = collect(request.into_body(), app).await?;
     let is_json = match query.format {
@@ -118,7 +118,10 @@ async fn input(app: &App, query: PredictQuery, request: Request) -> Result<(Pred
     let input = if is_json {
         let n_bytes = bytes.len();
         let read = move || {
-            let document = extract::json::<PredictDocument>(&bytes)?;
+            let document = match PredictDocument::scan(&bytes) {
+                Some(document) => document,
+                None => extract::json::<PredictDocument>(&bytes)?,
+            };
             Ok((document.include()?, document.into_rows()?))
         };
         let (more, rows) = extract::aside(n_bytes, read).await?;

@@ -25,6 +25,7 @@ pub(super) fn documented() -> OpenApiRouter<App> {
         .routes(routes!(jobs::cancel))
         .routes(routes!(events::events))
         .routes(routes!(jobs::metrics))
+        .routes(routes!(jobs::result))
         .routes(routes!(catalog::methods))
         .routes(routes!(catalog::method))
         .routes(routes!(catalog::learners))

@@ -10,11 +10,12 @@ use parquet::arrow::ArrowWriter;
 use parquet::basic::{Compression, ZstdLevel};
 use parquet::file::properties::WriterProperties;
 
-use super::{Answer, Form, WriteError, json};
+use super::{Answer, WriteError, json};
+use crate::records::FileFormat;
 
 /// A file that grows in memory.
 pub struct FileWriter {
-    form: Form,
+    format: FileFormat,
     csv: csv::Writer<Vec<u8>>,
     lines: Vec<u8>,
     parquet: Option<ArrowWriter<Vec<u8>>>,
@@ -29,9 +30,8 @@ enum Cells<'a> {
 }
 
 impl FileWriter {
-    /// A form that is no file of rows is written as NDJSON.
-    pub fn new(form: Form) -> Self {
-        Self { form, csv: csv::Writer::from_writer(Vec::new()), lines: Vec::new(), parquet: None, begun: false }
+    pub fn new(format: FileFormat) -> Self {
+        Self { format, csv: csv::Writer::from_writer(Vec::new()), lines: Vec::new(), parquet: None, begun: false }
     }
 
     /// Appends predictions, all of one model and with the same things beside.
@@ -39,28 +39,28 @@ impl FileWriter {
     /// # Errors
     /// Only of a defect.
     pub fn add(&mut self, answer: &Answer) -> Result<(), WriteError> {
-        match self.form {
-            Form::Csv => self.add_csv(answer),
-            Form::Parquet => self.add_parquet(answer),
-            Form::Ndjson | Form::Json | Form::Npy => json::lines(answer, &mut self.lines),
+        match self.format {
+            FileFormat::Csv => self.add_csv(answer),
+            FileFormat::Parquet => self.add_parquet(answer),
+            FileFormat::Ndjson => json::lines(answer, &mut self.lines),
         }
     }
 
     /// # Errors
     /// Only of a defect.
     pub fn finish(self) -> Result<Vec<u8>, WriteError> {
-        match self.form {
-            Form::Csv => self.csv.into_inner().map_err(|e| WriteError::new(Form::Csv, e)),
-            Form::Parquet => match self.parquet {
-                Some(writer) => writer.into_inner().map_err(|e| WriteError::new(Form::Parquet, e)),
+        match self.format {
+            FileFormat::Csv => self.csv.into_inner().map_err(|e| WriteError::of(FileFormat::Csv, e)),
+            FileFormat::Parquet => match self.parquet {
+                Some(writer) => writer.into_inner().map_err(|e| WriteError::of(FileFormat::Parquet, e)),
                 None => Ok(Vec::new()),
             },
-            Form::Ndjson | Form::Json | Form::Npy => Ok(self.lines),
+            FileFormat::Ndjson => Ok(self.lines),
         }
     }
 
     fn add_csv(&mut self, answer: &Answer) -> Result<(), WriteError> {
-        let fail = |e: csv::Error| WriteError::new(Form::Csv, e);
+        let fail = |e: csv::Error| WriteError::of(FileFormat::Csv, e);
         let columns = columns(answer);
         if !std::mem::replace(&mut self.begun, true) {
             self.csv.write_record(columns.iter().map(|(name, _)| name)).map_err(fail)?;
@@ -78,7 +78,7 @@ impl FileWriter {
     }
 
     fn add_parquet(&mut self, answer: &Answer) -> Result<(), WriteError> {
-        let fail = |e: &dyn std::fmt::Display| WriteError::new(Form::Parquet, e);
+        let fail = |e: &dyn std::fmt::Display| WriteError::of(FileFormat::Parquet, e);
         let (fields, arrays): (Vec<Field>, Vec<ArrayRef>) = columns(answer)
             .into_iter()
             .map(|(name, cells)| -> (Field, ArrayRef) {

@@ -6,6 +6,7 @@ use serde::ser::{SerializeMap, SerializeSeq};
 use serde::{Serialize, Serializer};
 
 use super::{Answer, Form, WriteError, scores_name};
+use crate::records::FileFormat;
 
 /// Bytes of a number with its comma, about.
 const BYTES_PER_NUMBER: usize = 24;
@@ -20,7 +21,7 @@ pub(super) fn document(answer: &Answer) -> Result<Vec<u8>, WriteError> {
 pub(super) fn lines(answer: &Answer, into: &mut Vec<u8>) -> Result<(), WriteError> {
     into.reserve(BYTES_PER_NUMBER * answer.n_numbers());
     for i in 0..answer.prediction.len() {
-        serde_json::to_writer(&mut *into, &Row(answer, i)).map_err(|e| WriteError::new(Form::Ndjson, e))?;
+        serde_json::to_writer(&mut *into, &Row(answer, i)).map_err(|e| WriteError::of(FileFormat::Ndjson, e))?;
         into.push(b'\n');
     }
     Ok(())

@@ -12,29 +12,17 @@ use adaptation::engine::FittedModel;
 use adaptation::features::InputProblem;
 use adaptation::learners::{Prediction, Scores};
 use ndarray::Array2;
-use serde::{Deserialize, Serialize};
 
 pub use file::FileWriter;
 
-/// What stands beside each prediction.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Include {
-    /// What the model without the adaptation says.
-    SourceOnly,
-    /// The row in the adapted space.
-    Features,
-}
+use crate::records::{FileFormat, Include};
 
 /// How predictions are written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Form {
     Json,
-    Csv,
-    Ndjson,
     Npy,
-    Parquet,
+    File(FileFormat),
 }
 
 /// Predictions of one model, row by row in the order of the input.
@@ -89,8 +77,8 @@ impl Answer {
         match form {
             Form::Json => json::document(self),
             Form::Npy => Ok(npy::scores(&self.prediction)),
-            Form::Csv | Form::Ndjson | Form::Parquet => {
-                let mut file = FileWriter::new(form);
+            Form::File(format) => {
+                let mut file = FileWriter::new(format);
                 file.add(self)?;
                 file.finish()
             }
@@ -105,54 +93,29 @@ impl Answer {
     }
 }
 
-impl Include {
-    pub const ALL: [Include; 2] = [Include::SourceOnly, Include::Features];
-
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Include::SourceOnly => "source_only",
-            Include::Features => "features",
-        }
-    }
-
-    /// # Errors
-    /// The words that there are.
-    pub fn parse(text: &str) -> Result<Self, String> {
-        let known = || format!("known are {}", Include::ALL.map(Include::as_str).join(", "));
-        Include::ALL.into_iter().find(|i| i.as_str() == text).ok_or_else(known)
-    }
-}
-
 impl Form {
-    /// The forms of the file that a job leaves.
-    pub const OF_FILES: [Form; 3] = [Form::Csv, Form::Parquet, Form::Ndjson];
-
     pub const fn as_str(self) -> &'static str {
         match self {
             Form::Json => "json",
-            Form::Csv => "csv",
-            Form::Ndjson => "ndjson",
             Form::Npy => "npy",
-            Form::Parquet => "parquet",
+            Form::File(format) => format.as_str(),
         }
     }
 
     pub const fn media_type(self) -> &'static str {
         match self {
             Form::Json => "application/json",
-            Form::Csv => "text/csv",
-            Form::Ndjson => "application/x-ndjson",
             Form::Npy => "application/x-npy",
-            Form::Parquet => "application/vnd.apache.parquet",
+            Form::File(format) => format.media_type(),
         }
     }
 
     /// Whether this form has a place for what is included.
     pub const fn holds(self, include: Include) -> bool {
         match (self, include) {
-            (Form::Json | Form::Ndjson, _) => true,
-            (Form::Csv | Form::Parquet, Include::SourceOnly) => true,
-            (Form::Csv | Form::Parquet, Include::Features) | (Form::Npy, _) => false,
+            (Form::Json | Form::File(FileFormat::Ndjson), _) => true,
+            (Form::File(_), Include::SourceOnly) => true,
+            (Form::File(_), Include::Features) | (Form::Npy, _) => false,
         }
     }
 }
@@ -166,6 +129,10 @@ impl fmt::Display for Form {
 impl WriteError {
     fn new(form: Form, cause: impl fmt::Display) -> Self {
         Self { form, cause: cause.to_string() }
+    }
+
+    fn of(format: FileFormat, cause: impl fmt::Display) -> Self {
+        Self::new(Form::File(format), cause)
     }
 }
 

@@ -77,7 +77,8 @@ impl JobRequest {
             ("/include", kind == JobKind::Evaluate && self.include.is_some()),
         ];
         for (pointer, _) in given.into_iter().filter(|(_, given)| *given) {
-            faults.invalid(pointer, format!("{} takes a model and a target as they are; leave this out", kind.as_str()));
+            faults
+                .invalid(pointer, format!("{} takes a model and a target as they are; leave this out", kind.as_str()));
         }
     }
 }
@@ -126,7 +127,8 @@ impl Service {
             labels_fit(&target, model.manifest().task)?;
         }
         if draft.include.contains(&Include::SourceOnly) && !model.keeps_source_only() {
-            let detail = format!("{name} was stored before source_only was kept beside models; adapt it again to have it");
+            let detail =
+                format!("{name} was stored before source_only was kept beside models; adapt it again to have it");
             return Err(ServiceError::at(Code::InvalidParameter, "/include", detail));
         }
         Ok(AppliedSpec {

@@ -1,12 +1,14 @@
 //! Use cases: what a client may ask for, whatever the protocol. No HTTP words, no SQL words; the
 //! worker is not known here, jobs reach it through the store alone.
 
+mod apply;
 mod browse;
 mod catalog;
 mod deletion;
 mod domains;
 mod error;
 mod events;
+mod found;
 mod jobs;
 mod keys;
 mod model_cache;
@@ -24,9 +26,10 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 pub use crate::ingest::{Format, RoleRequest};
+pub use crate::predictions::{Answer, Form};
+pub use crate::records::{FileFormat, Include};
 pub use crate::store::Lineage;
 pub use browse::{RolePatch, RowPage};
-pub use crate::predictions::{Answer, Form, Include};
 pub use catalog::{LearnerEntry, MethodEntry, learner, learners, method, methods};
 pub use deletion::Collection;
 pub use domains::{DomainOptions, InlineDomain, PutDomain};
@@ -36,7 +39,7 @@ pub use jobs::{CancelledJob, NewJobContext, Submitted, Wait};
 pub use keys::{Caller, FreshKey, NewKey, RotateKey, make_key};
 pub use model_cache::ModelCache;
 pub use models::ModelWithVersion;
-pub use predict::{PredictInput, PredictOptions};
+pub use predict::{PredictInput, PredictOptions, include_of};
 pub use rows::{InlineRows, PredictDocument};
 pub use scratch::{Received, Upload};
 pub use spec::JobRequest;
@@ -65,6 +68,7 @@ pub struct Service {
     limits: Limits,
     models: ModelCache,
     keys: keys::Keyring,
+    found: found::FoundModels,
     scratch: PathBuf,
     stopping: CancellationToken,
 }
@@ -98,6 +102,7 @@ impl Service {
             blobs: with.blobs,
             clock: with.clock,
             models: ModelCache::new(limits.model_cache_bytes),
+            found: found::FoundModels::default(),
             limits,
             scratch: with.scratch,
             stopping: with.stopping,

@@ -11,8 +11,8 @@ use super::error::{Code, ServiceError};
 use super::rows::InlineRows;
 use super::{DomainOptions, Service};
 use crate::ingest;
-use crate::predictions::{Answer, Include};
-use crate::records::{ModelId, ModelVersionRecord, TenantId, VersionedReference};
+use crate::predictions::Answer;
+use crate::records::{Include, ModelId, ModelVersionRecord, TenantId, VersionedReference};
 
 /// Rows to predict.
 #[derive(Debug, Clone)]
@@ -31,6 +31,15 @@ pub struct PredictOptions {
     pub include: Vec<Include>,
     /// Of the file, where its media type is not enough.
     pub format: Option<ingest::Format>,
+}
+
+/// What a word asks for beside the predictions.
+///
+/// # Errors
+/// The words that there are.
+pub fn include_of(word: &str) -> Result<Include, String> {
+    let known = || format!("known are {}", Include::ALL.map(Include::as_str).join(", "));
+    Include::ALL.into_iter().find(|i| i.as_str() == word).ok_or_else(known)
 }
 
 /// A model that is loaded and has a name.
@@ -56,7 +65,7 @@ impl Service {
         input: PredictInput,
         options: PredictOptions,
     ) -> Result<Answer, ServiceError> {
-        let found = self.model_version_at(tenant, reference).await?;
+        let found = self.found_model(tenant, reference).await?;
         let n_bytes = u64::try_from(found.n_bytes).unwrap_or(u64::MAX);
         let model = self.loaded(&found).await?;
         let name = format!("{}@{}", found.name, found.version);

@@ -86,13 +86,13 @@ impl Executor {
     }
 }
 
-fn score(loaded: &Loaded, observer: &Phased, memory_bytes: u64) -> Result<engine::Metrics, FitError> {
+fn score(loaded: &Loaded, observer: &dyn Observer, memory_bytes: u64) -> Result<engine::Metrics, FitError> {
     let mut ctx = Ctx::new(loaded.spec.seed, observer).with_memory(memory_bytes);
     engine::evaluate(&loaded.model, &loaded.target, &mut ctx)
 }
 
 /// Predicts the whole domain into one file.
-fn write(loaded: &Loaded, observer: &Phased, memory_bytes: u64) -> Result<Written, JobError> {
+fn write(loaded: &Loaded, observer: &dyn Observer, memory_bytes: u64) -> Result<Written, JobError> {
     let Loaded { spec, model, target } = loaded;
     let mut ctx = Ctx::new(spec.seed, observer).with_memory(memory_bytes);
     let n_rows = target.table.n_rows();
@@ -138,7 +138,55 @@ fn seen_by(lineage: &Value, target: &str) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::time::Duration;
+
+    use adaptation::data::{Column, Role, Table, Values};
+
     use super::*;
+
+    const FILE: &[u8] = include_bytes!("../../crates/adaptation/tests/reference/model_version_1.safetensors");
+
+    /// A model, and a domain of three parts and one row.
+    fn loaded(n_rows: usize) -> Loaded {
+        let model = FittedModel::load(FILE).expect("a model");
+        let column = |name: &str| Column { name: name.into(), values: Values::Number(vec![Some(50.0); n_rows]) };
+        let columns: Vec<Column> = model.signature().inputs.iter().map(|i| column(&i.name)).collect();
+        let roles = vec![Role::Feature; columns.len()];
+        let spec = json!({"kind": "predict", "model": "m@1", "target": "d@1", "format": "csv", "seed": 0});
+        Loaded {
+            spec: serde_json::from_value(spec).expect("a spec"),
+            model,
+            target: DomainTable { name: "d@1".into(), table: Table::new(columns), roles },
+        }
+    }
+
+    /// Wants the work until it was asked so often.
+    struct Patience(AtomicUsize);
+
+    impl Observer for Patience {
+        fn report(&self, _: Report<'_>) {}
+
+        fn check(&self) -> Result<(), FitError> {
+            let left = self.0.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |n| n.checked_sub(1));
+            left.map(drop).map_err(|_| FitError::Cancelled)
+        }
+
+        fn elapsed(&self) -> Duration {
+            Duration::ZERO
+        }
+    }
+
+    #[test]
+    fn parts_make_one_file_and_a_cancel_comes_between_them() {
+        let loaded = loaded(3 * ROWS_PER_STEP + 1);
+        let run = |patience: usize, memory: u64| write(&loaded, &Patience(AtomicUsize::new(patience)), memory);
+        let written = run(100, 1 << 30).expect("a file");
+        assert_eq!(written.n_rows, 3 * ROWS_PER_STEP + 1);
+        assert_eq!(written.bytes.iter().filter(|b| **b == b'\n').count(), written.n_rows + 1);
+        assert_eq!(run(3, 1 << 30).err().map(|e| e.code).as_deref(), Some("job.cancelled"));
+        assert_eq!(run(100, 1000).err().map(|e| e.code).as_deref(), Some("job.out_of_memory_budget"));
+    }
 
     #[test]
     fn rows_that_a_model_was_made_with_are_told() {

@@ -12,7 +12,7 @@ const SERVICE: &[(&str, &[&str])] = &[
     ("store", &["records"]),
     ("blobs", &["records"]),
     ("ingest", &["records"]),
-    ("predictions", &[]),
+    ("predictions", &["records"]),
     ("service", &["records", "store", "blobs", "ingest", "predictions"]),
     ("worker", &["records", "store", "blobs", "ingest", "predictions"]),
     ("api", &["records", "service"]),

@@ -110,6 +110,16 @@ impl TestApp {
         (head, bytes)
     }
 
+    /// Gets what may be no text.
+    #[track_caller]
+    pub(crate) fn download(&self, path: &str) -> (Answer, Vec<u8>) {
+        let mut response = self.agent.get(self.url(path)).call().expect("an answer");
+        let bytes = response.body_mut().read_to_vec().expect("bytes");
+        let head =
+            Answer { status: response.status().as_u16(), headers: response.headers().clone(), text: String::new() };
+        (head, bytes)
+    }
+
     #[track_caller]
     pub(crate) fn get(&self, path: &str) -> Answer {
         let get = || self.agent.get(self.url(path)).call();
