@@ -14,7 +14,8 @@ use super::models::reference;
 use super::problem::Problem;
 use super::security::Tenant;
 use crate::service::{
-    Answer, Code, FileFormat, Form, Format, PredictDocument, PredictInput, PredictOptions, ServiceError, include_of,
+    Code, FileFormat, Form, Format, Include, PredictDocument, PredictInput, PredictOptions, Predicted, ServiceError,
+    include_of,
 };
 
 /// What is written, the default first.
@@ -93,55 +94,44 @@ pub async fn predict(
     let reference = reference(&name)?;
     let media = negotiate(request.headers(), &FORMS.map(Form::media_type))?;
     let form = FORMS.into_iter().find(|f| f.media_type() == media).unwrap_or(Form::Json);
-    let (input, options) = input(&app, query, request).await?;
-    if let Some(odd) = options.include.iter().find(|i| !form.holds(**i)) {
-        let detail = format!("{media} has no place for {}", odd.as_str());
-        return Err(ServiceError::parameter(Code::InvalidParameter, "include", detail).into());
-    }
-    let answer = app.service.predict(&tenant, &reference, input, options).await?;
-    // A number takes about twenty bytes.
-    Ok(extract::aside(20 * answer.n_numbers(), move || written(&answer, form)).await?)
+    let options = PredictOptions { include: include(&query)?, format: query.format, form };
+    let input = input(&app, query.format, request).await?;
+    let predicted = app.service.predict(&tenant, &reference, input, options).await?;
+    Ok(written(predicted, form)?)
 }
 
-/// Reads the body, and what is asked for in it and in the query.
-async fn input(app: &App, query: PredictQuery, request: Request) -> Result<(PredictInput, PredictOptions), Problem> {
+/// The words of the query.
+fn include(query: &PredictQuery) -> Result<Vec<Include>, ServiceError> {
     let words = query.include.as_deref().unwrap_or_default().split(',').map(str::trim).filter(|w| !w.is_empty());
     let refused = |known: String| ServiceError::parameter(Code::InvalidParameter, "include", known);
-    let mut include = words.map(include_of).collect::<Result<Vec<_>, _>>().map_err(refused)?;
-    let given = media_type(request.headers());
-    let bytes = collect(request.into_body(), app).await?;
-    let is_json = match query.format {
-        Some(format) => format == Format::JsonRows,
-        // `curl -d` says that it sends a form.
-        None => given.as_deref().is_none_or(|t| matches!(t, "application/json" | "application/x-www-form-urlencoded")),
-    };
-    let input = if is_json {
-        let n_bytes = bytes.len();
-        let read = move || {
-            let document = match PredictDocument::scan(&bytes) {
-                Some(document) => document,
-                None => extract::json::<PredictDocument>(&bytes)?,
-            };
-            Ok((document.include()?, document.into_rows()?))
-        };
-        let (more, rows) = extract::aside(n_bytes, read).await?;
-        include.extend(more);
-        PredictInput::Rows(rows)
-    } else {
-        PredictInput::File { bytes, media_type: given }
-    };
-    Ok((input, PredictOptions { include, format: query.format }))
+    words.map(include_of).collect::<Result<Vec<_>, _>>().map_err(refused)
 }
 
-fn written(answer: &Answer, form: Form) -> Result<Response, ServiceError> {
-    let bytes = answer.write(form).map_err(ServiceError::internal)?;
+async fn input(app: &App, format: Option<Format>, request: Request) -> Result<PredictInput, Problem> {
+    let media_type = media_type(request.headers());
+    let bytes = collect(request.into_body(), app).await?;
+    // `curl -d` says that it sends a form.
+    let says_json = |t: &str| matches!(t, "application/json" | "application/x-www-form-urlencoded");
+    let is_json = match format {
+        Some(format) => format == Format::JsonRows,
+        None => media_type.as_deref().is_none_or(says_json),
+    };
+    Ok(if is_json { PredictInput::Document { bytes, read } } else { PredictInput::File { bytes, media_type } })
+}
+
+fn read(bytes: &[u8]) -> Result<PredictDocument, ServiceError> {
+    PredictDocument::scan(bytes).map_or_else(|| extract::json(bytes), Ok)
+}
+
+fn written(predicted: Predicted, form: Form) -> Result<Response, ServiceError> {
+    let Predicted { model, classes, bytes } = predicted;
     let mut response = bytes.into_response();
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(form.media_type()));
     headers.insert(header::VARY, HeaderValue::from_static("accept"));
-    headers.insert(MODEL, value(&answer.model));
-    if form != Form::Json && !answer.classes.is_empty() {
-        let classes = ascii(&serde_json::to_string(&answer.classes).map_err(ServiceError::internal)?);
+    headers.insert(MODEL, value(&model));
+    if form != Form::Json && !classes.is_empty() {
+        let classes = ascii(&serde_json::to_string(&classes).map_err(ServiceError::internal)?);
         if classes.len() <= MAX_CLASSES_BYTES {
             headers.insert(CLASSES, value(&classes));
         }

@@ -65,7 +65,7 @@ impl Answer {
             classes: model.manifest().classes.clone(),
             prediction: model.predict_adapted(&z),
             source_only: if wants(Include::SourceOnly) { model.predict_source_only(&x) } else { None },
-            features: wants(Include::Features).then(|| z.into_dense()),
+            features: wants(Include::Features).then(|| z.into_owned().into_dense()),
         })
     }
 

@@ -26,7 +26,7 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 pub use crate::ingest::{Format, RoleRequest};
-pub use crate::predictions::{Answer, Form};
+pub use crate::predictions::Form;
 pub use crate::records::{FileFormat, Include};
 pub use crate::store::Lineage;
 pub use browse::{RolePatch, RowPage};
@@ -39,8 +39,8 @@ pub use jobs::{CancelledJob, NewJobContext, Submitted, Wait};
 pub use keys::{Caller, FreshKey, NewKey, RotateKey, make_key};
 pub use model_cache::ModelCache;
 pub use models::ModelWithVersion;
-pub use predict::{PredictInput, PredictOptions, include_of};
-pub use rows::{InlineRows, PredictDocument};
+pub use predict::{PredictInput, PredictOptions, Predicted, include_of};
+pub use rows::PredictDocument;
 pub use scratch::{Received, Upload};
 pub use spec::JobRequest;
 

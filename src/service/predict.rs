@@ -3,34 +3,45 @@
 use std::sync::Arc;
 
 use adaptation::engine::FittedModel;
+use adaptation::features::InputProblem;
 use bytes::Bytes;
 use tokio::task::spawn_blocking;
 
 use super::domains::of_ingest;
 use super::error::{Code, ServiceError};
-use super::rows::InlineRows;
+use super::rows::{InlineRows, PredictDocument};
 use super::{DomainOptions, Service};
 use crate::ingest;
-use crate::predictions::Answer;
+use crate::predictions::{Answer, Form};
 use crate::records::{Include, ModelId, ModelVersionRecord, TenantId, VersionedReference};
 
 /// Rows to predict.
-#[derive(Debug, Clone)]
 pub enum PredictInput {
-    Rows(InlineRows),
+    /// A document, and what reads it.
+    Document { bytes: Bytes, read: fn(&[u8]) -> Result<PredictDocument, ServiceError> },
     /// A file in one of the formats that domains are read from.
-    File {
-        bytes: Bytes,
-        media_type: Option<String>,
-    },
+    File { bytes: Bytes, media_type: Option<String> },
 }
 
 /// What is asked for, beside the rows.
-#[derive(Debug, Clone, Default, PartialEq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct PredictOptions {
+    /// A document may ask for more.
     pub include: Vec<Include>,
     /// Of the file, where its media type is not enough.
     pub format: Option<ingest::Format>,
+    /// How the predictions are written.
+    pub form: Form,
+}
+
+/// Predictions as they were asked for.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Predicted {
+    /// `name@version`
+    pub model: String,
+    /// What codes and columns of scores stand for; empty for a regression.
+    pub classes: Vec<String>,
+    pub bytes: Vec<u8>,
 }
 
 /// What a word asks for beside the predictions.
@@ -42,18 +53,24 @@ pub fn include_of(word: &str) -> Result<Include, String> {
     Include::ALL.into_iter().find(|i| i.as_str() == word).ok_or_else(known)
 }
 
-/// A model that is loaded and has a name.
-struct Named {
+/// Rows times bytes of the model up to which a prediction is made where it is asked for: well below a millisecond, and
+/// cheaper than a hop to a thread for such work.
+const INLINE_WORK: u64 = 1 << 20;
+
+/// Documents up to this size are read where they come, which takes a fraction of a millisecond.
+const INLINE_BYTES: usize = 64 << 10;
+
+/// A prediction with all but its rows.
+struct Call {
     /// `name@version`
     name: String,
     model: Arc<FittedModel>,
     /// Of its file: what one row costs at most, about.
     n_bytes: u64,
+    max_rows: usize,
+    include: Vec<Include>,
+    form: Form,
 }
-
-/// Rows times bytes of the model up to which a prediction is made where it is asked for: well below a millisecond, and
-/// cheaper than a hop to a thread for such work.
-const INLINE_WORK: u64 = 1 << 20;
 
 impl Service {
     /// # Errors
@@ -64,33 +81,39 @@ impl Service {
         reference: &VersionedReference<ModelId>,
         input: PredictInput,
         options: PredictOptions,
-    ) -> Result<Answer, ServiceError> {
+    ) -> Result<Predicted, ServiceError> {
         let found = self.found_model(tenant, reference).await?;
-        let n_bytes = u64::try_from(found.n_bytes).unwrap_or(u64::MAX);
-        let model = self.loaded(&found).await?;
-        let name = format!("{}@{}", found.name, found.version);
-        if options.include.contains(&Include::SourceOnly) && !model.keeps_source_only() {
-            let detail =
-                format!("{name} was stored before source_only was kept beside models; adapt it again to have it");
-            return Err(ServiceError::parameter(Code::InvalidParameter, "include", detail));
-        }
-        let named = Named { name, model, n_bytes };
-        let most = self.limits.max_predict_rows;
-        let PredictOptions { include, format } = options;
-        let run = match input {
-            PredictInput::Rows(rows) if rows.work().saturating_mul(named.n_bytes) <= INLINE_WORK => {
-                return run(named, rows, &include, most);
+        let PredictOptions { include, format, form } = options;
+        let mut call = Call {
+            name: format!("{}@{}", found.name, found.version),
+            model: self.loaded(&found).await?,
+            n_bytes: u64::try_from(found.n_bytes).unwrap_or(u64::MAX),
+            max_rows: self.limits.max_predict_rows,
+            include,
+            form,
+        };
+        // One hop for all that is long: reading, predicting and writing share what they have in the cache.
+        let answer = match input {
+            PredictInput::Document { bytes, read } if bytes.len() <= INLINE_BYTES => {
+                let rows = call.rows_of(read(&bytes)?)?;
+                if rows.work().saturating_mul(call.n_bytes) <= INLINE_WORK {
+                    return call.answer(&rows);
+                }
+                spawn_blocking(move || call.answer(&rows))
             }
-            PredictInput::Rows(rows) => spawn_blocking(move || run(named, rows, &include, most)),
+            PredictInput::Document { bytes, read } => spawn_blocking(move || {
+                let rows = call.rows_of(read(&bytes)?)?;
+                call.answer(&rows)
+            }),
             PredictInput::File { bytes, media_type } => {
                 let settings = self.ingest_options(&DomainOptions { media_type, format, ..DomainOptions::default() });
                 spawn_blocking(move || {
                     let table = ingest::read_rows(&bytes, &settings).map_err(|e| of_ingest(&e))?;
-                    run(named, InlineRows::of_file(table), &include, most)
+                    call.answer(&InlineRows::of_file(table))
                 })
             }
         };
-        run.await.map_err(ServiceError::internal)?
+        answer.await.map_err(ServiceError::internal)?
     }
 
     pub(super) async fn loaded(&self, found: &ModelVersionRecord) -> Result<Arc<FittedModel>, ServiceError> {
@@ -111,19 +134,48 @@ impl Service {
     }
 }
 
-fn run(named: Named, rows: InlineRows, include: &[Include], most: usize) -> Result<Answer, ServiceError> {
-    let n = rows.n_rows();
-    if n > most {
-        return Err(ServiceError::new(Code::TooManyRows, format!("{n} rows, at most {most} are predicted at once")));
+impl Call {
+    /// The rows of a document; what it includes joins the rest.
+    fn rows_of(&mut self, document: PredictDocument) -> Result<InlineRows, ServiceError> {
+        self.include.extend(document.include()?);
+        document.into_rows()
     }
-    if n == 0 {
-        return Err(ServiceError::new(Code::DataEmpty, "there are no rows to predict"));
+
+    fn answer(self, rows: &InlineRows) -> Result<Predicted, ServiceError> {
+        self.check(rows.n_rows())?;
+        let named = (self.name, self.model.as_ref());
+        let answer = Answer::of(named, &rows.table, &self.include).map_err(|problems| refused(rows, &problems))?;
+        let bytes = answer.write(self.form).map_err(ServiceError::internal)?;
+        Ok(Predicted { model: answer.model, classes: answer.classes, bytes })
     }
-    Answer::of((named.name, &named.model), &rows.table, include).map_err(|problems| {
-        let many = if problems.len() == 1 { "1 problem".into() } else { format!("{} problems", problems.len()) };
-        let finite = problems.iter().all(|p| p.code != "not_finite");
-        let code = if finite { Code::InputSchemaMismatch } else { Code::InputNotFinite };
-        let error = ServiceError::new(code, format!("{many} in {n} rows"));
-        ServiceError { faults: problems.iter().map(|p| rows.fault(p)).collect(), ..error }
-    })
+
+    fn check(&self, n_rows: usize) -> Result<(), ServiceError> {
+        let odd = |detail| Err(ServiceError::parameter(Code::InvalidParameter, "include", detail));
+        if let Some(what) = self.include.iter().find(|i| !self.form.holds(**i)) {
+            return odd(format!("{} has no place for {}", self.form.media_type(), what.as_str()));
+        }
+        if self.include.contains(&Include::SourceOnly) && !self.model.keeps_source_only() {
+            let name = &self.name;
+            return odd(format!(
+                "{name} was stored before source_only was kept beside models; adapt it again to have it"
+            ));
+        }
+        if n_rows > self.max_rows {
+            let detail = format!("{n_rows} rows, at most {} are predicted at once", self.max_rows);
+            return Err(ServiceError::new(Code::TooManyRows, detail));
+        }
+        match n_rows {
+            0 => Err(ServiceError::new(Code::DataEmpty, "there are no rows to predict")),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Rows that the model cannot take.
+fn refused(rows: &InlineRows, problems: &[InputProblem]) -> ServiceError {
+    let many = if problems.len() == 1 { "1 problem".into() } else { format!("{} problems", problems.len()) };
+    let finite = problems.iter().all(|p| p.code != "not_finite");
+    let code = if finite { Code::InputSchemaMismatch } else { Code::InputNotFinite };
+    let error = ServiceError::new(code, format!("{many} in {} rows", rows.n_rows()));
+    ServiceError { faults: problems.iter().map(|p| rows.fault(p)).collect(), ..error }
 }

@@ -19,7 +19,7 @@ use crate::store::Completion;
 pub(super) const PHASES: [(&str, f64); 4] = [("load", 0.1), ("predict", 0.8), ("score", 0.95), ("save", 1.0)];
 
 /// Rows predicted between two looks at whether the job is still wanted; bounds what a part takes beside the file.
-const ROWS_PER_STEP: usize = 10_000;
+const ROWS_PER_STEP: usize = 1000;
 
 /// Bytes of a number in a file of text, about.
 const BYTES_PER_NUMBER: u64 = 24;
@@ -202,6 +202,6 @@ mod tests {
         let problem =
             InputProblem { code: "not_a_number", row: Some(4), column: "x".into(), detail: "expected a number".into() };
         let error = unfit("b@2", ROWS_PER_STEP, &[problem]);
-        assert!(error.message.contains("row 10005, column \"x\""), "{}", error.message);
+        assert!(error.message.contains("row 1005, column \"x\""), "{}", error.message);
     }
 }

@@ -7,14 +7,16 @@
 
 use std::collections::HashMap;
 
+use adaptation::data::{Column, Values};
+
 use super::{Cell, MAX_RECORD_COLUMNS};
 
-/// Names with the cells of all rows.
-type Columns = Vec<(String, Vec<Cell>)>;
+/// Rows for which room is made once the first one is known; more make their own.
+const ROOM_ROWS: usize = 4096;
 
 /// Rows as they were scanned.
 pub(super) struct Scanned {
-    pub(super) columns: Columns,
+    pub(super) columns: Vec<Column>,
     pub(super) n_rows: usize,
     /// Whether rows were objects, not arrays.
     pub(super) are_records: bool,
@@ -43,15 +45,109 @@ pub(super) fn document(bytes: &[u8]) -> Option<Scanned> {
     }
     let include = include.unwrap_or_default();
     match (records, names, data) {
-        (Some((columns, n_rows)), None, None) => Some(Scanned { columns, n_rows, are_records: true, include }),
+        (Some((columns, n_rows)), None, None) => {
+            let columns = columns.into_iter().map(|(name, cells)| Column { name, values: cells.values() });
+            Some(Scanned { columns: columns.collect(), n_rows, are_records: true, include })
+        }
         (None, Some(names), Some((cells, n_rows))) => {
             let twice = names.iter().enumerate().any(|(j, name)| names[..j].contains(name));
             if twice || cells.len() != names.len() {
                 return None;
             }
-            Some(Scanned { columns: names.into_iter().zip(cells).collect(), n_rows, are_records: false, include })
+            let columns = names.into_iter().zip(cells).map(|(name, cells)| Column { name, values: cells.values() });
+            Some(Scanned { columns: columns.collect(), n_rows, are_records: false, include })
         }
         _ => None,
+    }
+}
+
+/// The cells of one column, of one kind from its first value on.
+enum Cells {
+    /// So many values are missing, and no other has come.
+    Missing(usize),
+    Booleans(Vec<Option<bool>>),
+    Integers(Vec<Option<i64>>),
+    Numbers(Vec<Option<f64>>),
+    Words(Vec<Option<String>>),
+}
+
+impl Cells {
+    fn len(&self) -> usize {
+        match self {
+            Cells::Missing(n) => *n,
+            Cells::Booleans(v) => v.len(),
+            Cells::Integers(v) => v.len(),
+            Cells::Numbers(v) => v.len(),
+            Cells::Words(v) => v.len(),
+        }
+    }
+
+    /// `None` where the column becomes one of another kind, other than from integers to numbers.
+    fn push(&mut self, cell: Cell) -> Option<()> {
+        match (&mut *self, cell) {
+            (Cells::Numbers(v), Cell::Number(x)) => v.push(Some(x)),
+            (Cells::Numbers(v), Cell::Integer(i)) => v.push(Some(i as f64)),
+            (Cells::Integers(v), Cell::Integer(i)) => v.push(Some(i)),
+            (Cells::Words(v), Cell::Text(word)) => v.push(Some(word)),
+            (Cells::Booleans(v), Cell::Boolean(b)) => v.push(Some(b)),
+            (_, Cell::Missing) => self.fill(self.len() + 1),
+            (Cells::Missing(n), cell) => *self = Cells::after(*n, cell),
+            (Cells::Integers(v), Cell::Number(x)) => {
+                let mut numbers: Vec<Option<f64>> = Vec::with_capacity(v.capacity());
+                numbers.extend(v.iter().map(|i| i.map(|i| i as f64)));
+                numbers.push(Some(x));
+                *self = Cells::Numbers(numbers);
+            }
+            _ => return None,
+        }
+        Some(())
+    }
+
+    /// A column whose first known value comes after so many that are missing.
+    fn after(n: usize, cell: Cell) -> Self {
+        fn filled<T: Clone>(n: usize, value: T) -> Vec<Option<T>> {
+            let mut values = vec![None; n];
+            values.push(Some(value));
+            values
+        }
+        match cell {
+            Cell::Missing => Cells::Missing(n + 1),
+            Cell::Boolean(b) => Cells::Booleans(filled(n, b)),
+            Cell::Integer(i) => Cells::Integers(filled(n, i)),
+            Cell::Number(x) => Cells::Numbers(filled(n, x)),
+            Cell::Text(word) => Cells::Words(filled(n, word)),
+        }
+    }
+
+    /// Up to so many values, those that are not there are missing.
+    fn fill(&mut self, n: usize) {
+        match self {
+            Cells::Missing(m) => *m = n,
+            Cells::Booleans(v) => v.resize(n, None),
+            Cells::Integers(v) => v.resize(n, None),
+            Cells::Numbers(v) => v.resize(n, None),
+            Cells::Words(v) => v.resize(n, None),
+        }
+    }
+
+    /// Makes room for numbers, which are what there are many of.
+    fn reserve(&mut self, n: usize) {
+        match self {
+            Cells::Integers(v) => v.reserve(n),
+            Cells::Numbers(v) => v.reserve(n),
+            Cells::Missing(_) | Cells::Booleans(_) | Cells::Words(_) => {}
+        }
+    }
+
+    fn values(self) -> Values {
+        match self {
+            // As a column without any value is read elsewhere.
+            Cells::Missing(n) => Values::Integer(vec![None; n]),
+            Cells::Booleans(v) => Values::Boolean(v),
+            Cells::Integers(v) => Values::Integer(v),
+            Cells::Numbers(v) => Values::Number(v),
+            Cells::Words(v) => Values::Text(v),
+        }
     }
 }
 
@@ -128,22 +224,23 @@ impl<'a> Text<'a> {
     }
 
     /// Rows without names, as columns.
-    fn arrays(&mut self) -> Option<(Vec<Vec<Cell>>, usize)> {
-        let mut columns: Vec<Vec<Cell>> = Vec::new();
+    fn arrays(&mut self) -> Option<(Vec<Cells>, usize)> {
+        let mut columns: Vec<Cells> = Vec::new();
         let mut n_rows = 0;
         self.expect(b'[')?;
         if self.is_empty(b']')? {
             return None;
         }
         loop {
+            let begin = self.at;
             self.expect(b'[')?;
             let mut width = 0;
             if !self.is_empty(b']')? {
                 loop {
                     let cell = self.cell()?;
                     match columns.get_mut(width) {
-                        Some(cells) => cells.push(cell),
-                        None if n_rows == 0 => columns.push(vec![cell]),
+                        Some(cells) => cells.push(cell)?,
+                        None if n_rows == 0 => columns.push(Cells::after(0, cell)),
                         None => return None,
                     }
                     width += 1;
@@ -155,6 +252,10 @@ impl<'a> Text<'a> {
             if width != columns.len() {
                 return None;
             }
+            if n_rows == 0 {
+                let room = self.rows_like(begin);
+                columns.iter_mut().for_each(|cells| cells.reserve(room));
+            }
             n_rows += 1;
             if !self.goes_on(b']')? {
                 return Some((columns, n_rows));
@@ -163,8 +264,8 @@ impl<'a> Text<'a> {
     }
 
     /// Rows with names.
-    fn records(&mut self) -> Option<(Columns, usize)> {
-        let mut columns: Columns = Vec::new();
+    fn records(&mut self) -> Option<(Vec<(String, Cells)>, usize)> {
+        let mut columns: Vec<(String, Cells)> = Vec::new();
         let mut index: HashMap<&str, usize> = HashMap::new();
         let mut n_rows = 0;
         self.expect(b'[')?;
@@ -172,42 +273,69 @@ impl<'a> Text<'a> {
             return Some((columns, 0));
         }
         loop {
+            let begin = self.at;
             self.expect(b'{')?;
             let mut width = 0;
             if !self.is_empty(b'}')? {
                 loop {
-                    let name = self.key()?;
                     let j = match columns.get(width) {
-                        Some((expected, _)) if expected == name => width,
-                        _ => match index.get(name) {
-                            Some(j) => *j,
-                            None if columns.len() == MAX_RECORD_COLUMNS => return None,
-                            None => {
-                                index.insert(name, columns.len());
-                                columns.push((name.to_owned(), vec![Cell::Missing; n_rows]));
-                                columns.len() - 1
+                        Some((expected, _)) if self.is_key(expected)? => width,
+                        _ => {
+                            let name = self.key()?;
+                            match index.get(name) {
+                                Some(j) => *j,
+                                None if columns.len() == MAX_RECORD_COLUMNS => return None,
+                                None => {
+                                    index.insert(name, columns.len());
+                                    columns.push((name.to_owned(), Cells::Missing(n_rows)));
+                                    columns.len() - 1
+                                }
                             }
-                        },
+                        }
                     };
+                    let cell = self.cell()?;
                     let cells = &mut columns[j].1;
                     if cells.len() > n_rows {
                         return None;
                     }
-                    cells.push(self.cell()?);
+                    cells.push(cell)?;
                     width += 1;
                     if !self.goes_on(b'}')? {
                         break;
                     }
                 }
             }
+            if n_rows == 0 {
+                let room = self.rows_like(begin);
+                columns.iter_mut().for_each(|(_, cells)| cells.reserve(room));
+            }
             n_rows += 1;
             if width < columns.len() {
-                columns.iter_mut().for_each(|(_, cells)| cells.resize(n_rows, Cell::Missing));
+                columns.iter_mut().for_each(|(_, cells)| cells.fill(n_rows));
             }
             if !self.goes_on(b']')? {
                 return Some((columns, n_rows));
             }
         }
+    }
+
+    /// Whether the next key is this one; then it is taken.
+    fn is_key(&mut self, name: &str) -> Option<bool> {
+        self.peek()?;
+        let rest = &self.bytes[self.at + 1..];
+        // What the reader for all documents would call by this name otherwise has an escape, on which the scan ends.
+        let same =
+            self.bytes[self.at] == b'"' && rest.starts_with(name.as_bytes()) && rest.get(name.len()) == Some(&b'"');
+        if same {
+            self.at += name.len() + 2;
+            self.expect(b':')?;
+        }
+        Some(same)
+    }
+
+    /// How many rows as long as the one that began there may follow.
+    fn rows_like(&self, begin: usize) -> usize {
+        ((self.bytes.len() - self.at) / (self.at - begin).max(1) + 1).min(ROOM_ROWS)
     }
 
     fn cell(&mut self) -> Option<Cell> {
@@ -256,7 +384,7 @@ impl<'a> Text<'a> {
             let power = power.value as i32;
             exponent += if minus { -power } else { power };
         }
-        if is_integer && digits.exact && !(negative && digits.value == 0) {
+        if is_integer && digits.are_exact() && !(negative && digits.value == 0) {
             return Some(integer(digits.value, negative));
         }
         let value = match digits.exactly(exponent) {
@@ -269,12 +397,18 @@ impl<'a> Text<'a> {
 
     /// Takes digits, and says how many.
     fn digits(&mut self, into: &mut Digits) -> usize {
-        let begin = self.at;
-        while let Some(b @ b'0'..=b'9') = self.bytes.get(self.at) {
-            into.push(b - b'0');
-            self.at += 1;
+        let rest = &self.bytes[self.at..];
+        let mut value = into.value;
+        let mut n = 0;
+        while let Some(digit) = rest.get(n).map(|b| b.wrapping_sub(b'0')).filter(|d| *d < 10) {
+            // Wraps where there are too many digits, which are then not exact.
+            value = value.wrapping_mul(10).wrapping_add(u64::from(digit));
+            n += 1;
         }
-        self.at - begin
+        into.value = value;
+        into.n += n;
+        self.at += n;
+        n
     }
 }
 
@@ -288,25 +422,17 @@ fn integer(value: u64, negative: bool) -> Cell {
     }
 }
 
-/// Digits as one number, while they fit.
+/// Digits as one number.
+#[derive(Default)]
 struct Digits {
     value: u64,
-    /// Whether `value` is all of them.
-    exact: bool,
-}
-
-impl Default for Digits {
-    fn default() -> Self {
-        Self { value: 0, exact: true }
-    }
+    n: usize,
 }
 
 impl Digits {
-    fn push(&mut self, digit: u8) {
-        match self.value.checked_mul(10).and_then(|v| v.checked_add(u64::from(digit))) {
-            Some(value) if self.exact => self.value = value,
-            _ => self.exact = false,
-        }
+    /// Whether `value` is all of them: 19 digits always fit.
+    fn are_exact(&self) -> bool {
+        self.n <= 19
     }
 
     /// `value · 10^exponent` where both are numbers without rounding, so that one operation rounds once: Clinger, How to
@@ -317,7 +443,7 @@ impl Digits {
             1e19, 1e20, 1e21, 1e22,
         ];
         let power = *POWERS.get(usize::try_from(exponent.unsigned_abs()).ok()?)?;
-        if !self.exact || self.value > 1 << 53 {
+        if !self.are_exact() || self.value > 1 << 53 {
             return None;
         }
         let value = self.value as f64;

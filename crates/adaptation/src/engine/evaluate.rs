@@ -12,7 +12,7 @@ use crate::data::{DomainTable, Task};
 use crate::features::InputProblem;
 
 /// Rows predicted between two looks at whether the caller still wants them.
-const ROWS_PER_STEP: usize = 10_000;
+const ROWS_PER_STEP: usize = 1000;
 
 /// Predicts every labelled row of a domain and scores the predictions as [`super::run`] does: the same metrics,
 /// intervals and draws, source-only beside where the model keeps it. Distances need sources and are not told.

@@ -1,5 +1,7 @@
 //! A fitted model: from a table of target rows to predictions.
 
+use std::borrow::Cow;
+
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -112,8 +114,8 @@ impl FittedModel {
     }
 
     /// Features `(n, d)` in the adapted space, `(n, k)`.
-    pub fn adapt(&self, x: &Matrix) -> Matrix {
-        self.map.apply(x)
+    pub fn adapt<'a>(&self, x: &'a Matrix) -> Cow<'a, Matrix> {
+        if self.map == Map::Identity { Cow::Borrowed(x) } else { Cow::Owned(self.map.apply(x)) }
     }
 
     /// Predictions from the adapted space, `(n, k)`.
