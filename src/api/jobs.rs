@@ -17,9 +17,9 @@ use super::extract::{JsonBody, Path, Query};
 use super::headers::{self, MAX_WAIT_S, etag, none_match, value};
 use super::pages::{Listing, PageQuery, listing};
 use super::problem::Problem;
-use super::security::Tenant;
-use crate::records::{JobError, JobFilter, JobId, JobKind, JobRecord, JobState, Progress, Timestamp};
-use crate::service::{CancelledJob, Code, JobRequest, NewJobContext, ServiceError, Submitted, Wait};
+use super::security::{Known, Tenant};
+use crate::records::{JobError, JobFilter, JobId, JobKind, JobRecord, JobState, Progress, Scope, Timestamp};
+use crate::service::{Caller, CancelledJob, Code, JobRequest, NewJobContext, ServiceError, Submitted, Wait};
 
 const PREFERENCE_APPLIED: HeaderName = HeaderName::from_static("preference-applied");
 const IDEMPOTENCY_REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
@@ -157,10 +157,12 @@ pub struct WaitQuery {
     responses((status = 202, body = JobView), (status = 200, description = "It ended while you waited", body = JobView)))]
 pub async fn create(
     State(app): State<App>,
-    Tenant(tenant): Tenant,
+    Known(caller): Known,
     headers: HeaderMap,
     body: JsonBody<JobRequest>,
 ) -> Result<Response, Problem> {
+    may_start(&caller, &body.value)?;
+    let tenant = caller.tenant;
     let key = headers::idempotency_key(&headers)?.map(|key| (key, fingerprint(&body.bytes)));
     let context = NewJobContext { key, traceparent: headers::traceparent(&headers) };
     let submitted = app.service.create_job(&tenant, body.value, context).await?;
@@ -288,6 +290,11 @@ pub fn job_id(text: &str) -> Result<JobId, ServiceError> {
     let id = text.parse().map_err(|()| ServiceError::new(Code::JobNotFound, "there is no such job"))?;
     log_job(id);
     Ok(id)
+}
+
+/// A job must not give what a request would refuse.
+fn may_start(caller: &Caller, request: &JobRequest) -> Result<(), ServiceError> {
+    if request.kind == JobKind::Predict.as_str() { caller.require(Scope::ModelsPredict) } else { Ok(()) }
 }
 
 /// Writes the job into the request's log line, which so joins the lines of its attempts.

@@ -8,7 +8,9 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 use utoipa_swagger_ui::{Config, SwaggerUi};
 
-use super::{App, browse, catalog, deletion, domains, events, health, jobs, keys, models, openapi, predict, requests, security};
+use super::{
+    App, browse, catalog, deletion, domains, events, health, jobs, keys, models, openapi, predict, requests, security,
+};
 
 /// All documented routes; a handler cannot be routed without its documentation.
 pub(super) fn documented() -> OpenApiRouter<App> {

@@ -23,6 +23,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 pub use crate::ingest::{Format, RoleRequest};
@@ -69,6 +70,8 @@ pub struct Service {
     models: ModelCache,
     keys: keys::Keyring,
     found: found::FoundModels,
+    /// One for each core: more long predictions at a time would only take each other's caches.
+    predicting: Arc<Semaphore>,
     scratch: PathBuf,
     stopping: CancellationToken,
 }
@@ -103,6 +106,7 @@ impl Service {
             clock: with.clock,
             models: ModelCache::new(limits.model_cache_bytes),
             found: found::FoundModels::default(),
+            predicting: Arc::new(Semaphore::new(std::thread::available_parallelism().map_or(1, usize::from))),
             limits,
             scratch: with.scratch,
             stopping: with.stopping,

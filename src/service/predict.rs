@@ -93,27 +93,33 @@ impl Service {
             form,
         };
         // One hop for all that is long: reading, predicting and writing share what they have in the cache.
-        let answer = match input {
+        let work: Box<dyn FnOnce() -> Result<Predicted, ServiceError> + Send> = match input {
             PredictInput::Document { bytes, read } if bytes.len() <= INLINE_BYTES => {
                 let rows = call.rows_of(read(&bytes)?)?;
                 if rows.work().saturating_mul(call.n_bytes) <= INLINE_WORK {
                     return call.answer(&rows);
                 }
-                spawn_blocking(move || call.answer(&rows))
+                Box::new(move || call.answer(&rows))
             }
-            PredictInput::Document { bytes, read } => spawn_blocking(move || {
+            PredictInput::Document { bytes, read } => Box::new(move || {
                 let rows = call.rows_of(read(&bytes)?)?;
                 call.answer(&rows)
             }),
             PredictInput::File { bytes, media_type } => {
                 let settings = self.ingest_options(&DomainOptions { media_type, format, ..DomainOptions::default() });
-                spawn_blocking(move || {
+                Box::new(move || {
                     let table = ingest::read_rows(&bytes, &settings).map_err(|e| of_ingest(&e))?;
                     call.answer(&InlineRows::of_file(table))
                 })
             }
         };
-        answer.await.map_err(ServiceError::internal)?
+        let permit = Arc::clone(&self.predicting).acquire_owned().await.map_err(ServiceError::internal)?;
+        // The permit goes along: a client that hangs up does not end the work.
+        let held = move || {
+            let _permit = permit;
+            work()
+        };
+        spawn_blocking(held).await.map_err(ServiceError::internal)?
     }
 
     pub(super) async fn loaded(&self, found: &ModelVersionRecord) -> Result<Arc<FittedModel>, ServiceError> {

@@ -49,7 +49,7 @@ const OWNED_CRATES: &[(&str, &[&str])] = &[
     ("faer_ext", &["linalg"]),
     ("safetensors", &["engine"]),
     ("parquet", &["ingest", "predictions"]),
-    ("csv", &["ingest", "predictions"]),
+    ("csv", &["ingest", "predictions", "api"]),
 ];
 
 /// What the library must not know.

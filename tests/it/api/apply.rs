@@ -51,10 +51,16 @@ fn the_file_is_in_the_format_that_was_asked_for() {
 }
 
 #[test]
-fn files_outlive_the_process() {
+fn files_outlive_the_process_the_model_and_the_domain() {
     let app = with_model();
     let job = app.run_job(&json!({"kind": "predict", "model": "birds", "target": "gentoo"}));
     let before = file(&app, &job).text;
+    assert_eq!(app.send("DELETE", "/v1/models/birds", &[], b"").status, 204);
+    app.post("/v1/models/birds/predict", &json!({"rows": [{}]})).problem(404, "model_not_found");
+    let gone = json!({"kind": "predict", "model": "birds", "target": "gentoo"});
+    app.post("/v1/jobs", &gone).problem(404, "model_not_found");
+    assert_eq!(app.send("DELETE", "/v1/domains/gentoo", &[], b"").status, 204);
+    // Blobs that no record names are collected at the start.
     let app = app.restart();
     assert_eq!(file(&app, &job).text, before);
 }

@@ -1,7 +1,7 @@
 //! What linear learners share: checked training rows, the model on its way to and from a file, its
 //! predictions and the descent that fits it. It is no learner of its own.
 
-use ndarray::{Array1, Array2, ArrayView1, ArrayViewMut1, Axis};
+use ndarray::{Array1, Array2, ArrayView1, Axis};
 
 mod descent;
 
@@ -83,7 +83,10 @@ impl Predictor for LinearPredictor {
             Output::Value => return Prediction::Values(scores.column(0).to_owned()),
             Output::Decision => Scores::Decision,
             Output::LogOdds => {
-                scores.axis_iter_mut(Axis(0)).for_each(softmax);
+                scores.axis_iter_mut(Axis(0)).for_each(|mut row| {
+                    let log_sum = log_sum_exp(row.view());
+                    row.mapv_inplace(|z| (z - log_sum).exp());
+                });
                 Scores::Probability
             }
         };
@@ -121,14 +124,6 @@ impl LinearModel {
 /// The index of the largest value; of equal ones the first.
 pub(super) fn first_largest(row: ArrayView1<f64>) -> usize {
     row.iter().enumerate().fold((0, f64::NEG_INFINITY), |best, (i, &v)| if v > best.1 { (i, v) } else { best }).0
-}
-
-/// Log-odds become probabilities: one exponential a class, none for the largest.
-fn softmax(mut row: ArrayViewMut1<f64>) {
-    let largest = row.fold(f64::NEG_INFINITY, |m, &v| m.max(v));
-    row.mapv_inplace(|z| if z == largest { 1.0 } else { (z - largest).exp() });
-    let sum = row.sum();
-    row.mapv_inplace(|e| e / sum);
 }
 
 pub(super) fn log_sum_exp(row: ArrayView1<f64>) -> f64 {
