@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 use utoipa::{IntoParams, ToSchema};
 
 use super::App;
+use super::data_query::DataQuery;
 use super::extract::{Chunks, JsonBody, Path, Query};
 use super::headers::{etag, none_match, value};
 use super::pages::{Listing, PageQuery, listing};
@@ -19,7 +20,7 @@ use super::security::Tenant;
 use crate::records::{
     ColumnRecord, DomainId, DomainRecord, DomainVersionRecord, Name, Reference, Timestamp, VersionedReference,
 };
-use crate::service::{Code, DomainOptions, Format, InlineDomain, PutDomain, RoleRequest, ServiceError};
+use crate::service::{Code, DomainOptions, InlineDomain, PutDomain, RoleRequest, ServiceError};
 
 /// A domain.
 #[derive(Debug, Serialize, ToSchema)]
@@ -100,31 +101,6 @@ pub struct ColumnView {
     pub statistics: Value,
 }
 
-/// Roles and format of an upload.
-#[derive(Debug, Default, Deserialize, IntoParams)]
-#[serde(deny_unknown_fields)]
-#[into_params(parameter_in = Query)]
-pub struct PutQuery {
-    /// The column with the labels. Without it, a column called `label` is taken.
-    pub label: Option<String>,
-    /// Columns to leave out, separated by commas.
-    pub ignore: Option<String>,
-    /// The column with sample weights.
-    pub weight: Option<String>,
-    /// The column with groups.
-    pub group: Option<String>,
-    /// The column that identifies rows.
-    pub id: Option<String>,
-    /// The column with times.
-    pub time: Option<String>,
-    /// What labels are; inferred by default.
-    #[param(value_type = Option<String>, pattern = "^(classification|regression)$")]
-    pub task: Option<TaskKind>,
-    /// What the bytes are, where the media type does not say.
-    #[param(value_type = Option<String>, pattern = "^(csv|parquet|npz|json|svmlight)$")]
-    pub format: Option<Format>,
-}
-
 /// Which version's columns.
 #[derive(Debug, Default, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
@@ -172,30 +148,31 @@ pub struct NewDomain {
 
 /// Upload a version of a domain.
 ///
-/// The body is the data: CSV, Parquet, NPZ or JSON rows. `curl -T file.csv` is a complete upload.
-/// When this answers, the version is readable. The same bytes with the same roles are the same version.
+/// The body is the data: CSV, Parquet, Arrow IPC, NPZ, NPY, JSON rows, one JSON object a line, or svmlight. `curl -T file.csv` is a complete upload.
+/// Bodies may be packed with gzip, zstd or deflate, by `Content-Encoding` or as `.gz` and `.zst` files.
+/// When this answers, the version is readable. The same bytes with the same options are the same version.
 #[utoipa::path(put, path = "/v1/domains/{name}", tag = "domains",
-    params(("name" = String, Path, description = "Name of the domain"), PutQuery),
+    params(("name" = String, Path, description = "Name of the domain"), DataQuery),
     request_body(content = Vec<u8>, content_type = "text/csv"),
     responses((status = 201, body = VersionView), (status = 200, description = "The newest version again", body = VersionView)))]
 pub async fn put(
     State(app): State<App>,
     Tenant(tenant): Tenant,
     Path(name): Path<String>,
-    Query(query): Query<PutQuery>,
+    Query(query): Query<DataQuery>,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Problem> {
     let refused = |e: crate::records::BadName| ServiceError::parameter(Code::InvalidParameter, "name", e.to_string());
     let name = name.parse::<Name>().map_err(refused)?;
-    let media_type = headers.get(header::CONTENT_TYPE).and_then(|v| v.to_str().ok()).map(str::to_owned);
+    let options = query.options(&headers)?;
     let mut upload = app.service.begin_upload().await?;
     let mut chunks = Chunks::new(body, app.limits.body_idle);
     while let Some(chunk) = chunks.next().await? {
         upload.write(&chunk).await?;
     }
     let received = upload.finish().await?;
-    let put = app.service.put_domain(&tenant, name, received, query.options(media_type)).await?;
+    let put = app.service.put_domain(&tenant, name, received, options).await?;
     Ok(put_response(put))
 }
 
@@ -307,21 +284,6 @@ pub fn versioned(text: &str) -> Result<VersionedReference<DomainId>, ServiceErro
     text.parse().map_err(|_| ServiceError::new(Code::DomainNotFound, "there is no such domain"))
 }
 
-impl PutQuery {
-    fn options(self, media_type: Option<String>) -> DomainOptions {
-        let ignore = self.ignore.iter().flat_map(|t| t.split(',')).map(|t| t.trim().to_owned());
-        let roles = RoleRequest {
-            label: self.label,
-            weight: self.weight,
-            group: self.group,
-            id: self.id,
-            time: self.time,
-            ignore: ignore.filter(|t| !t.is_empty()).collect(),
-        };
-        DomainOptions { format: self.format, media_type, roles, task: self.task }
-    }
-}
-
 impl NewDomain {
     fn inline(self) -> Result<InlineDomain, ServiceError> {
         let rows = match (self.rows, self.columns, self.data) {
@@ -340,7 +302,7 @@ impl NewDomain {
             time: self.time,
             ignore: self.ignore,
         };
-        let options = DomainOptions { format: None, media_type: None, roles, task: self.task };
+        let options = DomainOptions { roles, task: self.task, ..DomainOptions::default() };
         Ok(InlineDomain { name: self.name, rows, options })
     }
 }

@@ -13,8 +13,9 @@ use serde::de::DeserializeOwned;
 use serde_path_to_error::{Path as ErrorPath, Segment};
 
 use super::App;
+use super::headers::content_coding;
 use super::problem::Problem;
-use crate::service::{Code, ServiceError};
+use crate::service::{Code, Coding, ServiceError, unpack_document};
 use adaptation::params::escape_pointer;
 
 /// Segments of the path.
@@ -65,7 +66,7 @@ impl<T: DeserializeOwned + Send + 'static> FromRequest<App> for JsonBody<T> {
 
     async fn from_request(request: Request, app: &App) -> Result<Self, Problem> {
         require_json(request.headers())?;
-        let bytes = collect(request.into_body(), app).await?;
+        let bytes = collect(request, app).await?;
         let held = bytes.clone();
         let value = aside(bytes.len(), move || json(&held)).await?;
         Ok(JsonBody { value, bytes })
@@ -164,9 +165,10 @@ pub async fn aside<T: Send + 'static>(
 /// Room that is made for a body before it comes.
 const ROOM_BYTES: usize = 1 << 20;
 
-/// A whole body, at most as large as documents may be.
-pub async fn collect(body: Body, app: &App) -> Result<Bytes, Problem> {
-    let limit = app.limits.max_document_bytes;
+/// A whole body, unpacked, at most as large as documents may be.
+pub async fn collect(request: Request, app: &App) -> Result<Bytes, Problem> {
+    let coding = content_coding(request.headers())?;
+    let (body, limit) = (request.into_body(), app.limits.max_document_bytes);
     // What is announced is believed up to a bound: memory is for bytes that have come.
     let announced = usize::try_from(body.size_hint().lower()).unwrap_or(usize::MAX);
     let mut whole = BytesMut::with_capacity(announced.min(ROOM_BYTES));
@@ -177,7 +179,10 @@ pub async fn collect(body: Body, app: &App) -> Result<Bytes, Problem> {
         }
         whole.extend_from_slice(&chunk);
     }
-    Ok(whole.freeze())
+    let whole = whole.freeze();
+    // However short it is, it may unpack to much.
+    let Some(coding) = coding.or_else(|| Coding::from_magic(&whole)) else { return Ok(whole) };
+    Ok(aside(usize::MAX, move || unpack_document(&whole, coding, limit)).await?)
 }
 
 /// A body as it arrives; one that stands still is given up.

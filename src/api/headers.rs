@@ -1,12 +1,12 @@
-//! Request headers with a meaning of their own: Prefer, Idempotency-Key, Accept, If-None-Match,
+//! Request headers with a meaning of their own: Prefer, Idempotency-Key, Accept, Content-Encoding, If-None-Match,
 //! traceparent and X-Request-Id.
 
 use std::time::Duration;
 
-use axum::http::header::{ACCEPT, HeaderMap, HeaderValue, IF_NONE_MATCH};
+use axum::http::header::{ACCEPT, CONTENT_ENCODING, HeaderMap, HeaderValue, IF_NONE_MATCH};
 
 use super::problem::Problem;
-use crate::service::{Code, ServiceError};
+use crate::service::{Code, Coding, ServiceError};
 
 /// The longest wait that a client may ask for.
 pub const MAX_WAIT_S: u64 = 60;
@@ -89,6 +89,28 @@ fn range(text: &str) -> Option<(&str, f32)> {
 fn matches(range: &str, offer: &str) -> bool {
     let star = |prefix: &str| offer.split('/').next() == Some(prefix);
     range == "*/*" || range.eq_ignore_ascii_case(offer) || range.strip_suffix("/*").is_some_and(star)
+}
+
+/// The codings of bodies that are read.
+pub const CODINGS: &str = "gzip, zstd, deflate";
+
+/// How the body is packed; `None` where it is not.
+///
+/// # Errors
+/// A coding that is not read, or several.
+pub fn content_coding(headers: &HeaderMap) -> Result<Option<Coding>, Problem> {
+    let given: Vec<&str> = headers.get_all(CONTENT_ENCODING).iter().map(|v| v.to_str().unwrap_or("?")).collect();
+    let codings = given.iter().flat_map(|v| v.split(',')).map(|c| c.trim().to_ascii_lowercase());
+    let codings: Vec<String> = codings.filter(|c| !c.is_empty() && c != "identity").collect();
+    let refused = |detail: &str| Err(Problem::new(Code::UnsupportedMediaType, detail));
+    match codings.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+        [] => Ok(None),
+        ["gzip" | "x-gzip"] => Ok(Some(Coding::Gzip)),
+        ["zstd"] => Ok(Some(Coding::Zstd)),
+        ["deflate"] => Ok(Some(Coding::Deflate)),
+        [_] => refused("this Content-Encoding is not read; send the body as gzip, zstd or deflate, or as it is"),
+        _ => refused("a body that is packed more than once is not read; send it packed once, or as it is"),
+    }
 }
 
 /// Whether the client has this entity tag.

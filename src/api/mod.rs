@@ -3,6 +3,7 @@
 
 mod browse;
 mod catalog;
+mod data_query;
 mod deletion;
 mod domains;
 mod events;
@@ -19,6 +20,7 @@ mod predict;
 mod problem;
 mod requests;
 mod router;
+mod schema_guess;
 mod security;
 
 use std::sync::Arc;

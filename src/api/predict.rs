@@ -3,19 +3,19 @@
 use axum::extract::{Request, State};
 use axum::http::{HeaderName, HeaderValue, header};
 use axum::response::{IntoResponse, Response};
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use serde_json::Value;
-use utoipa::{IntoParams, ToSchema};
+use utoipa::ToSchema;
 
 use super::App;
-use super::extract::{self, Path, Query, collect, media_type};
+use super::data_query::RowsQuery;
+use super::extract::{self, Path, Query, collect};
 use super::headers::{negotiate, value};
 use super::models::reference;
 use super::problem::Problem;
 use super::security::Tenant;
 use crate::service::{
-    Code, FileFormat, Form, Format, Include, PredictDocument, PredictInput, PredictOptions, Predicted, ServiceError,
-    include_of,
+    Code, FileFormat, Form, Include, PredictDocument, PredictInput, PredictOptions, Predicted, ServiceError, include_of,
 };
 
 /// What is written, the default first.
@@ -28,20 +28,6 @@ const CLASSES: HeaderName = HeaderName::from_static("adaptd-classes");
 
 /// Clients refuse answers with larger heads; the model's signature has the classes too.
 const MAX_CLASSES_BYTES: usize = 4 << 10;
-
-/// How a prediction is asked for.
-#[derive(Debug, Default, Deserialize, IntoParams)]
-#[serde(deny_unknown_fields)]
-#[into_params(parameter_in = Query)]
-pub struct PredictQuery {
-    /// What stands beside each prediction, separated by commas: `source_only`, what the model without the adaptation
-    /// says (JSON, NDJSON, CSV); `features`, the row in the adapted space (JSON, NDJSON).
-    #[param(example = "source_only,features")]
-    pub include: Option<String>,
-    /// The format of a file, where its media type is not enough.
-    #[param(value_type = Option<String>, example = "csv")]
-    pub format: Option<Format>,
-}
 
 /// Predictions, one for each row in the order of the request.
 #[derive(Debug, Serialize, ToSchema)]
@@ -80,7 +66,7 @@ pub struct PredictionView {
 /// `Adaptd-Model` and, for classes, `Adaptd-Classes` (a JSON array) say what answered, in which order.
 #[utoipa::path(post, path = "/v1/models/{name}/predict", tag = "models",
     params(("name" = String, Path, description = "Name or id, with or without @version", example = "churn-eu@3"),
-           PredictQuery),
+           RowsQuery),
     request_body(content = Object, content_type = "application/json"),
     responses((status = 200, content((PredictionsView = "application/json"), (String = "text/csv"),
         (PredictionView = "application/x-ndjson"), (Vec<u8> = "application/x-npy")))))]
@@ -88,35 +74,29 @@ pub async fn predict(
     State(app): State<App>,
     Tenant(tenant): Tenant,
     Path(name): Path<String>,
-    Query(query): Query<PredictQuery>,
+    Query(query): Query<RowsQuery>,
     request: Request,
 ) -> Result<Response, Problem> {
     let reference = reference(&name)?;
     let media = negotiate(request.headers(), &FORMS.map(Form::media_type))?;
     let form = FORMS.into_iter().find(|f| f.media_type() == media).unwrap_or(Form::Json);
-    let options = PredictOptions { include: include(&query)?, format: query.format, form };
-    let input = input(&app, query.format, request).await?;
+    let options = PredictOptions { include: include(&query)?, form };
+    let input = input(&app, query, request).await?;
     let predicted = app.service.predict(&tenant, &reference, input, options).await?;
     Ok(written(predicted, form)?)
 }
 
 /// The words of the query.
-fn include(query: &PredictQuery) -> Result<Vec<Include>, ServiceError> {
+fn include(query: &RowsQuery) -> Result<Vec<Include>, ServiceError> {
     let words = query.include.as_deref().unwrap_or_default().split(',').map(str::trim).filter(|w| !w.is_empty());
     let refused = |known: String| ServiceError::parameter(Code::InvalidParameter, "include", known);
     words.map(include_of).collect::<Result<Vec<_>, _>>().map_err(refused)
 }
 
-async fn input(app: &App, format: Option<Format>, request: Request) -> Result<PredictInput, Problem> {
-    let media_type = media_type(request.headers());
-    let bytes = collect(request.into_body(), app).await?;
-    // `curl -d` says that it sends a form.
-    let says_json = |t: &str| matches!(t, "application/json" | "application/x-www-form-urlencoded");
-    let is_json = match format {
-        Some(format) => format == Format::JsonRows,
-        None => media_type.as_deref().is_none_or(says_json),
-    };
-    Ok(if is_json { PredictInput::Document { bytes, read } } else { PredictInput::File { bytes, media_type } })
+async fn input(app: &App, query: RowsQuery, request: Request) -> Result<PredictInput, Problem> {
+    let (is_document, options) = (query.is_document(request.headers()), query.options(request.headers()));
+    let bytes = collect(request, app).await?;
+    Ok(if is_document { PredictInput::Document { bytes, read } } else { PredictInput::File { bytes, options } })
 }
 
 fn read(bytes: &[u8]) -> Result<PredictDocument, ServiceError> {

@@ -30,9 +30,6 @@ const SECURITY_HEADERS: [(HeaderName, &str); 4] = [
     ),
 ];
 
-/// The one coding of bodies that is read.
-const IDENTITY: &str = "identity";
-
 /// The layer around all routes.
 pub async fn track(State(app): State<App>, request: Request, next: Next) -> Response {
     let started = Instant::now();
@@ -44,10 +41,8 @@ pub async fn track(State(app): State<App>, request: Request, next: Next) -> Resp
     let span = tracing::info_span!("request", request_id = %id, job = tracing::field::Empty);
     let response = if app.service.is_stopping() && path != "/livez" && path != "/readyz" {
         Problem::new(Code::ShuttingDown, "the service is stopping").into_response()
-    } else if is_encoded(&request) {
-        let detail = "bodies are read as they are (Content-Encoding: identity); send this one unpacked";
-        let problem = Problem::new(Code::UnsupportedMediaType, detail);
-        ([(header::ACCEPT_ENCODING, HeaderValue::from_static(IDENTITY))], problem).into_response()
+    } else if let Err(problem) = headers::content_coding(request.headers()) {
+        ([(header::ACCEPT_ENCODING, HeaderValue::from_static(headers::CODINGS))], problem).into_response()
     } else {
         next.run(request).instrument(span.clone()).await
     };
@@ -63,13 +58,6 @@ pub async fn track(State(app): State<App>, request: Request, next: Next) -> Resp
         tracing::info!(%method, route, status = response.status().as_u16(), ms, "request");
     });
     response
-}
-
-/// Whether the body is packed, which would otherwise be taken for the data itself.
-fn is_encoded(request: &Request) -> bool {
-    let given = request.headers().get_all(header::CONTENT_ENCODING).iter();
-    let plain = |coding: &str| coding.is_empty() || coding.eq_ignore_ascii_case(IDENTITY);
-    given.into_iter().any(|v| v.to_str().map_or(true, |v| !v.split(',').map(str::trim).all(plain)))
 }
 
 /// Writes path and request id into a problem, and logs what must not be told.

@@ -9,7 +9,8 @@ use utoipa_axum::routes;
 use utoipa_swagger_ui::{Config, SwaggerUi};
 
 use super::{
-    App, browse, catalog, deletion, domains, events, health, jobs, keys, models, openapi, predict, requests, security,
+    App, browse, catalog, deletion, domains, events, health, jobs, keys, models, openapi, predict, requests,
+    schema_guess, security,
 };
 
 /// All documented routes; a handler cannot be routed without its documentation.
@@ -22,6 +23,7 @@ pub(super) fn documented() -> OpenApiRouter<App> {
         .routes(routes!(domains::columns))
         .routes(routes!(browse::column))
         .routes(routes!(browse::rows))
+        .routes(routes!(schema_guess::guess))
         .routes(routes!(jobs::list, jobs::create))
         .routes(routes!(jobs::read))
         .routes(routes!(jobs::cancel))

@@ -35,6 +35,7 @@ pub const ACCESS: &[(&str, &str, Access)] = &[
     ("GET", "/v1/domains/{name}/columns", Access::Needs(Scope::DomainsRead)),
     ("GET", "/v1/domains/{name}/columns/{column}", Access::Needs(Scope::DomainsRead)),
     ("GET", "/v1/domains/{name}/rows", Access::Needs(Scope::DataRead)),
+    ("POST", "/v1/schema-guess", Access::Needs(Scope::DomainsWrite)),
     ("GET", "/v1/jobs", Access::Needs(Scope::JobsRead)),
     ("POST", "/v1/jobs", Access::Needs(Scope::JobsWrite)),
     ("GET", "/v1/jobs/{id}", Access::Needs(Scope::JobsRead)),

@@ -18,7 +18,13 @@ pub(super) struct Words {
 
 impl Words {
     pub(super) fn push(&mut self, word: Option<&str>) {
-        let code = word.map(|word| match self.index.get(word) {
+        let code = word.map(|word| self.code_of(word));
+        self.push_code(code);
+    }
+
+    /// The code of a word, which is new if the word is.
+    pub(super) fn code_of(&mut self, word: &str) -> u32 {
+        match self.index.get(word) {
             Some(code) => *code,
             None => {
                 let code = self.levels.len() as u32;
@@ -26,7 +32,11 @@ impl Words {
                 self.index.insert(word.into(), code);
                 code
             }
-        });
+        }
+    }
+
+    /// `code` is of [`Words::code_of`].
+    pub(super) fn push_code(&mut self, code: Option<u32>) {
         self.codes.push(code);
     }
 

@@ -51,10 +51,14 @@ pub enum IngestError {
     #[error("there is no column {name:?} (asked for as {role}); the columns are {known}")]
     ColumnNotFound { name: String, role: &'static str, known: String },
     #[error(
-        "{given:?} is not read here; send text/csv, application/vnd.apache.parquet, application/x-npz or application/json, or \
-         say what it is with ?format=, as for svmlight"
+        "{given:?} is not read here; send text/csv, text/tab-separated-values, application/json, application/x-ndjson, \
+         application/vnd.apache.parquet, application/vnd.apache.arrow.stream, application/vnd.apache.arrow.file, \
+         application/x-npy or application/x-npz, or say what it is with ?format=, as for svmlight"
     )]
     UnsupportedMediaType { given: String },
+    /// What was said of the data cannot be.
+    #[error("{message}")]
+    Parameter { name: &'static str, message: String },
     /// A limit on bytes, rows or cells.
     #[error("{message}")]
     TooLarge { message: String },
@@ -64,6 +68,9 @@ pub enum IngestError {
     /// Not JSON at all; the place has line and, in the message, the column.
     #[error("{message}")]
     MalformedJson { message: String, place: Place },
+    /// No table is nested like this, and no reader may recurse as deep as a document wants.
+    #[error("the JSON is nested deeper than {limit} levels; a table is two or three deep")]
+    JsonTooDeep { limit: usize },
 }
 
 impl IngestError {
@@ -76,9 +83,11 @@ impl IngestError {
             Self::Encoding { .. } => "encoding_error",
             Self::ColumnNotFound { .. } => "column_not_found",
             Self::UnsupportedMediaType { .. } => "unsupported_media_type",
+            Self::Parameter { .. } => "invalid_parameter",
             Self::TooLarge { .. } => "body_too_large",
             Self::Decompression { .. } => "decompression_limit",
             Self::MalformedJson { .. } => "malformed_json",
+            Self::JsonTooDeep { .. } => "json_too_deep",
         }
     }
 
@@ -90,6 +99,17 @@ impl IngestError {
             }
             Self::ColumnNotFound { name, .. } => Some(Place::column(name)),
             _ => None,
+        }
+    }
+
+    /// The same of one line of a file: a pointer into the line becomes part of its message.
+    pub(super) fn on_line(self, line: u64, row: u64) -> Self {
+        match self {
+            Self::Invalid { message, place } => {
+                let place = Place { line: Some(line), row: Some(row), pointer: None, ..place };
+                Self::Invalid { message: format!("line {line}: {message}"), place }
+            }
+            other => other,
         }
     }
 

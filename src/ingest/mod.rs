@@ -4,12 +4,17 @@
 //! It knows no SQL, no HTTP and no runtime; it is CPU work and belongs on a compute thread.
 
 mod builder;
+mod columns;
 mod csv;
+mod dialect;
 mod error;
+mod ipc;
 mod json;
+mod lines;
 mod npy;
 mod npz;
 mod options;
+mod packed;
 mod parquet;
 mod roles;
 mod statistics;
@@ -20,8 +25,11 @@ mod text;
 use adaptation::data::{Column, Role, Table, TaskKind, Values};
 use bytes::Bytes;
 
+pub use dialect::{BadDialect, CsvOptions, Delimiter, Dialect, HeaderRow, MissingMarks, Quote, TextEncoding};
 pub use error::{IngestError, Place};
+pub use lines::whole_lines;
 pub use options::{Format, Limits, Options, RoleRequest};
+pub use packed::{Coding, unpack, unpack_start};
 pub use statistics::{ColumnStatistics, Histogram, LevelCount, NumberStatistics, Quantile, WordStatistics};
 
 /// What an upload holds.
@@ -37,6 +45,8 @@ pub struct Ingested {
     pub statistics: Vec<ColumnStatistics>,
     /// What the reader did that a user may not expect, such as arrays that were skipped.
     pub notes: Vec<String>,
+    /// How a CSV file was read.
+    pub dialect: Option<Dialect>,
 }
 
 /// A table whose columns were given roles.
@@ -53,6 +63,14 @@ pub struct Assigned {
 struct Parsed {
     columns: Vec<Column>,
     notes: Vec<String>,
+    dialect: Option<Dialect>,
+}
+
+impl Parsed {
+    /// Columns that were read without anything to note.
+    fn new(columns: Vec<Column>) -> Self {
+        Self { columns, notes: Vec::new(), dialect: None }
+    }
 }
 
 /// Reads an upload.
@@ -61,10 +79,11 @@ struct Parsed {
 /// Everything that is wrong with the bytes or with the options for them, with its place and its cure.
 pub fn read(source: &Bytes, options: &Options) -> Result<Ingested, IngestError> {
     let (format, parsed) = parse(source, options)?;
-    let Parsed { mut columns, mut notes } = parsed;
+    let Parsed { mut columns, mut notes, dialect } = parsed;
     let assigned = roles::assign(&mut columns, options, &mut notes)?;
     let statistics = columns.iter().map(|c| ColumnStatistics::of(&c.values)).collect();
-    Ok(Ingested { format, table: Table::new(columns), roles: assigned.roles, task: assigned.task, statistics, notes })
+    let (roles, task) = (assigned.roles, assigned.task);
+    Ok(Ingested { format, table: Table::new(columns), roles, task, statistics, notes, dialect })
 }
 
 /// Gives the columns of a table that was read before other roles.
@@ -100,11 +119,15 @@ fn parse(source: &Bytes, options: &Options) -> Result<(Format, Parsed), IngestEr
         });
     }
     let format = Format::detect(source, options)?;
+    options.check_csv_options(format)?;
     let parsed = match format {
-        Format::Csv => csv::read(source, limits),
+        Format::Csv => csv::read(source, &options.csv_options()?, limits),
         Format::Parquet => parquet::read(source, limits),
         Format::Npz => npz::read(source, limits),
+        Format::Npy => npy::read(source, limits),
+        Format::Arrow => ipc::read(source, limits),
         Format::JsonRows => json::read(source, limits),
+        Format::Ndjson => json::read_lines(source, limits),
         Format::Svmlight => svmlight::read(source, limits),
     }?;
     // The invariants of `Table`, whatever the reader was.

@@ -3,7 +3,11 @@
 //! The header is a Python literal. Only the dictionary that NumPy writes is understood: a general literal parser
 //! recurses as deep as the header wants, and a pickled array must never be unpickled anyway.
 
-use adaptation::data::Values;
+use adaptation::data::{Column, Values};
+
+use super::Parsed;
+use super::error::{IngestError, Place};
+use super::options::Limits;
 
 /// Bytes before the header's text: magic, version, length (two bytes in version 1, four after).
 pub(super) const MAX_HEADER: usize = 10_000;
@@ -108,6 +112,42 @@ fn parse_dtype(descr: &str) -> Result<(Element, bool, usize), String> {
         ('S', 1..=40_000) => Ok((Element::Bytes, big_endian, size)),
         _ => Err(unsupported()),
     }
+}
+
+/// An array that was sent alone: `(n, d)` becomes columns `x0…`, `(n,)` becomes `x0`.
+pub(super) fn read(bytes: &[u8], limits: &Limits) -> Result<Parsed, IngestError> {
+    let refuse = |message: String| IngestError::invalid(format!("the array: {message}"));
+    let (header, start) = parse_header(bytes).map_err(refuse)?;
+    let shape = match header.shape.as_slice() {
+        [n, d] => (*n, *d),
+        [n] => (*n, 1),
+        other => return Err(refuse(format!("it has shape {other:?}, expected (n, d) or (n,); reshape it"))),
+    };
+    if matches!(header.element, Element::Unicode | Element::Bytes) {
+        return Err(refuse("it holds strings; encode them as numbers, or send CSV, Parquet or JSON".into()));
+    }
+    if shape.0 == 0 || shape.1 == 0 {
+        return Err(IngestError::Empty { message: format!("the array has shape {:?}: no values", header.shape) });
+    }
+    limits.check_shape(shape.0, shape.1)?;
+    let data = &bytes[start..];
+    let expected = header.n_elements().and_then(|n| n.checked_mul(header.size));
+    if expected != Some(data.len()) {
+        let shape = &header.shape;
+        return Err(refuse(format!("its shape {shape:?} does not need the {} bytes that it holds", data.len())));
+    }
+    let columns = (0..shape.1).map(|j| {
+        let name = format!("x{j}");
+        match column(&header, data, j, shape) {
+            Ok(values) => Ok(Column { name, values }),
+            Err(bad) => {
+                let row = bad.row + 1;
+                let message = format!("row {row}, column {name:?}: {}", bad.reason);
+                Err(IngestError::invalid_at(Place::cell(row, &name), message))
+            }
+        }
+    });
+    Ok(Parsed::new(columns.collect::<Result<_, _>>()?))
 }
 
 /// What is wrong with an element: its index in the column, and why.

@@ -48,7 +48,7 @@ pub(super) fn read(bytes: &[u8], limits: &Limits) -> Result<Parsed, IngestError>
         0 => Vec::new(),
         _ => vec![format!("skipped arrays: {} (only X and y are read)", skipped.join(", "))],
     };
-    Ok(Parsed { columns, notes })
+    Ok(Parsed { notes, ..Parsed::new(columns) })
 }
 
 /// The names without `.npy`, sorted and short enough for a message.

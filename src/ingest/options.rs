@@ -3,6 +3,7 @@
 use adaptation::data::TaskKind;
 use serde::{Deserialize, Serialize};
 
+use super::dialect::{CsvOptions, Delimiter, HeaderRow, TextEncoding};
 use super::error::{IngestError, shorten};
 
 /// How bytes become a table. The serialised form is part of a version's identity, so it holds no limits:
@@ -17,6 +18,8 @@ pub struct Options {
     pub roles: RoleRequest,
     /// Overrides what the label column says.
     pub task: Option<TaskKind>,
+    /// How a CSV file is written.
+    pub csv: CsvOptions,
     #[serde(skip)]
     pub limits: Limits,
 }
@@ -40,9 +43,15 @@ pub enum Format {
     Csv,
     Parquet,
     Npz,
+    /// One array alone.
+    Npy,
+    /// Arrow IPC, as a file or as a stream.
+    Arrow,
     /// `[{…}, …]`, `{"rows": […]}` or `{"columns": […], "data": [[…], …]}`.
     #[serde(rename = "json")]
     JsonRows,
+    /// One object a line.
+    Ndjson,
     /// Also called libsvm; only where it is named, because nothing in the bytes tells it from other text.
     Svmlight,
 }
@@ -104,6 +113,52 @@ impl Limits {
     }
 }
 
+impl Options {
+    /// What is said about CSV, in options and in the media type; the options outweigh it.
+    ///
+    /// # Errors
+    /// A `charset` that is no encoding; a delimiter that is also the quote.
+    pub fn csv_options(&self) -> Result<CsvOptions, IngestError> {
+        let mut csv = self.csv.clone();
+        let given = self.media_type.as_deref().unwrap_or_default();
+        let mut parts = given.split(';').map(str::trim);
+        if parts.next().is_some_and(|t| t.eq_ignore_ascii_case("text/tab-separated-values")) {
+            csv.delimiter = csv.delimiter.or(Some(Delimiter::TAB));
+        }
+        let charset = parts.filter_map(|p| p.split_once('=')).find(|(k, _)| k.trim().eq_ignore_ascii_case("charset"));
+        if let (None, Some((_, label))) = (csv.encoding, charset) {
+            let odd = |_| IngestError::UnsupportedMediaType { given: shorten(given) };
+            csv.encoding = Some(label.trim().trim_matches('"').parse::<TextEncoding>().map_err(odd)?);
+        }
+        if let (Some(delimiter), Some(quote)) = (csv.delimiter, csv.quote)
+            && quote.0 == Some(delimiter.0)
+        {
+            let message = format!("{quote} is the delimiter too; they must differ");
+            return Err(IngestError::Parameter { name: "quote", message });
+        }
+        Ok(csv)
+    }
+
+    /// What is said about CSV is a slip where the data is not.
+    pub(super) fn check_csv_options(&self, format: Format) -> Result<(), IngestError> {
+        let CsvOptions { delimiter, quote, header, encoding, missing } = &self.csv;
+        let said = [
+            ("delimiter", delimiter.is_some()),
+            ("quote", quote.is_some()),
+            ("header", *header != HeaderRow::Auto),
+            ("encoding", encoding.is_some()),
+            ("missing", !missing.is_empty()),
+        ];
+        match said.into_iter().find(|(_, is_said)| *is_said && format != Format::Csv) {
+            Some((name, _)) => {
+                let message = format!("this is of CSV, and the data is read as {}", format.as_str());
+                Err(IngestError::Parameter { name, message })
+            }
+            None => Ok(()),
+        }
+    }
+}
+
 impl Format {
     /// The name as `format=` takes it.
     pub fn as_str(self) -> &'static str {
@@ -111,7 +166,10 @@ impl Format {
             Format::Csv => "csv",
             Format::Parquet => "parquet",
             Format::Npz => "npz",
+            Format::Npy => "npy",
+            Format::Arrow => "arrow",
             Format::JsonRows => "json",
+            Format::Ndjson => "ndjson",
             Format::Svmlight => "svmlight",
         }
     }
@@ -127,11 +185,22 @@ impl Format {
         }
         let given = options.media_type.as_deref().unwrap_or_default();
         match given.split(';').next().unwrap_or_default().trim().to_ascii_lowercase().as_str() {
-            "" | "application/octet-stream" | "application/x-www-form-urlencoded" => Ok(Self::from_magic(bytes)),
+            // Packed data is unpacked before it comes here, and its type told only that it was.
+            ""
+            | "application/octet-stream"
+            | "application/x-www-form-urlencoded"
+            | "application/gzip"
+            | "application/x-gzip"
+            | "application/zstd" => Ok(Self::from_magic(bytes)),
             "text/csv" | "application/csv" | "text/tab-separated-values" | "text/plain" => Ok(Format::Csv),
             "application/vnd.apache.parquet" | "application/x-parquet" => Ok(Format::Parquet),
             "application/x-npz" | "application/zip" => Ok(Format::Npz),
+            "application/x-npy" => Ok(Format::Npy),
+            "application/vnd.apache.arrow.stream" | "application/vnd.apache.arrow.file" => Ok(Format::Arrow),
             "application/json" => Ok(Format::JsonRows),
+            "application/x-ndjson" | "application/ndjson" | "application/jsonl" | "application/x-jsonlines" => {
+                Ok(Format::Ndjson)
+            }
             _ => Err(IngestError::UnsupportedMediaType { given: shorten(given) }),
         }
     }
@@ -142,8 +211,19 @@ impl Format {
             () if bytes.starts_with(b"PAR1") => Format::Parquet,
             // An empty archive starts with its end record.
             () if bytes.starts_with(b"PK\x03\x04") || bytes.starts_with(b"PK\x05\x06") => Format::Npz,
+            () if bytes.starts_with(b"\x93NUMPY") => Format::Npy,
+            // A stream starts with the mark of a message, which no text holds.
+            () if bytes.starts_with(b"ARROW1") || bytes.starts_with(b"\xFF\xFF\xFF\xFF") => Format::Arrow,
+            () if is_json_lines(text) => Format::Ndjson,
             () if text.starts_with(b"{") || text.starts_with(b"[") => Format::JsonRows,
             () => Format::Csv,
         }
     }
+}
+
+/// Whether the first line is an object by itself, and another line follows.
+fn is_json_lines(text: &[u8]) -> bool {
+    let Some(end) = text.iter().position(|b| *b == b'\n').filter(|_| text.starts_with(b"{")) else { return false };
+    let (first, rest) = text.split_at(end);
+    rest.trim_ascii_start().starts_with(b"{") && serde_json::from_slice::<serde::de::IgnoredAny>(first).is_ok()
 }

@@ -159,6 +159,6 @@ impl Reader<'_> {
                 columns.push(Column { name: "label".into(), values });
             }
         }
-        Ok(Parsed { columns, notes })
+        Ok(Parsed { notes, ..Parsed::new(columns) })
     }
 }

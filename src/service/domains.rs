@@ -7,10 +7,11 @@ use sha2::{Digest, Sha256};
 
 use super::error::{Code, Fault, Place, ServiceError};
 use super::jobs::check_cursor;
-use super::scratch::{hex, of_io};
+use super::scratch::hex;
+use super::unpack::Contents;
 use super::{Page, Received, Service, cut, one_more};
 use crate::blobs::BlobError;
-use crate::ingest::{self, ColumnStatistics, Format, IngestError, Ingested, RoleRequest};
+use crate::ingest::{self, Coding, ColumnStatistics, CsvOptions, Format, IngestError, Ingested, RoleRequest};
 use crate::records::{
     ColumnRecord, DomainId, DomainRecord, DomainVersionRecord, Name, NewDomainVersion, PageRequest, Reference, TenantId,
 };
@@ -21,6 +22,9 @@ use crate::store::Put;
 pub struct DomainOptions {
     pub format: Option<Format>,
     pub media_type: Option<String>,
+    /// How the bytes are packed; they are also unpacked where their first bytes show it.
+    pub coding: Option<Coding>,
+    pub csv: CsvOptions,
     pub roles: RoleRequest,
     pub task: Option<TaskKind>,
 }
@@ -63,10 +67,10 @@ impl Service {
         received: Received,
         options: DomainOptions,
     ) -> Result<PutDomain, ServiceError> {
-        let path = received.path().to_owned();
-        let read = tokio::task::spawn_blocking(move || std::fs::read(path)).await;
-        let bytes = Bytes::from(read.map_err(ServiceError::internal)?.map_err(of_io)?);
-        self.put_bytes(tenant, name, (bytes, received.digest.clone()), options).await
+        let (coding, limits) = (options.coding, self.ingest_options(&options).limits);
+        let read = move || Contents::of(&received, coding, &limits);
+        let contents = tokio::task::spawn_blocking(read).await.map_err(ServiceError::internal)??;
+        self.put_contents(tenant, name, contents, options).await
     }
 
     /// Makes a domain of rows that came in a document.
@@ -75,30 +79,36 @@ impl Service {
     /// If another domain has the name, or as [`Service::put_domain`].
     pub async fn create_domain(&self, tenant: &TenantId, new: InlineDomain) -> Result<PutDomain, ServiceError> {
         let bytes = Bytes::from(serde_json::to_vec(&new.rows).map_err(ServiceError::internal)?);
-        let digest = hex(&Sha256::digest(&bytes));
+        let contents = Contents::plain(bytes);
         let options = DomainOptions { format: Some(Format::JsonRows), ..new.options };
-        let identity = identity(&digest, Format::JsonRows, &options);
+        let identity = identity(&contents.digest, Format::JsonRows, &options, &CsvOptions::default())?;
         if let Some(newest) = self.store.domain_version(tenant, &Reference::Name(new.name.clone()), None).await?
             && newest.identity != identity
         {
             let detail = format!("there is a domain {} with other data; PUT makes a new version of it", new.name);
             return Err(ServiceError::at(Code::DomainNameTaken, "/name", detail));
         }
-        self.put_bytes(tenant, new.name, (bytes, digest), options).await
+        self.put_contents(tenant, new.name, contents, options).await
     }
 
-    async fn put_bytes(
+    async fn put_contents(
         &self,
         tenant: &TenantId,
         name: Name,
-        (bytes, digest): (Bytes, String),
+        contents: Contents,
         options: DomainOptions,
     ) -> Result<PutDomain, ServiceError> {
+        let Contents { bytes, digest, note } = contents;
         let now = self.clock.now();
         let n_bytes = i64::try_from(bytes.len()).unwrap_or(i64::MAX);
         let settings = self.ingest_options(&options);
         let format = Format::detect(&bytes, &settings).map_err(|e| of_ingest(&e))?;
-        let identity = identity(&digest, format, &options);
+        let csv = if format == Format::Csv {
+            settings.csv_options().map_err(|e| of_ingest(&e))?
+        } else {
+            CsvOptions::default()
+        };
+        let identity = identity(&digest, format, &options, &csv)?;
         let newest = self.store.domain_version(tenant, &Reference::Name(name.clone()), None).await?;
         if let Some(newest) = newest.filter(|v| v.identity == identity) {
             return Ok(PutDomain::Unchanged(newest));
@@ -116,7 +126,7 @@ impl Service {
             n_rows: prepared.n_rows,
             task: prepared.task,
             columns: prepared.columns,
-            notes: prepared.notes,
+            notes: note.into_iter().chain(prepared.notes).collect(),
             blob,
             created_at: now,
         };
@@ -138,6 +148,7 @@ impl Service {
             media_type: options.media_type.clone(),
             roles: options.roles.clone(),
             task: options.task,
+            csv: options.csv.clone(),
             limits,
         }
     }
@@ -201,10 +212,15 @@ impl Service {
     }
 }
 
-/// What makes two versions the same: bytes, the format that they are read as, roles and task.
-fn identity(digest: &str, format: Format, options: &DomainOptions) -> String {
-    let parts = json!({ "bytes": digest, "format": format, "roles": options.roles, "task": options.task });
-    hex(&Sha256::digest(parts.to_string().as_bytes()))
+/// What makes two versions the same: bytes, the format that they are read as, roles and task; of CSV also what is said
+/// about it, where something is.
+fn identity(digest: &str, format: Format, options: &DomainOptions, csv: &CsvOptions) -> Result<String, ServiceError> {
+    let mut parts = json!({ "bytes": digest, "format": format, "roles": options.roles, "task": options.task });
+    let csv = serde_json::to_value(csv).map_err(ServiceError::internal)?;
+    if csv.as_object().is_some_and(|said| !said.is_empty()) {
+        parts["csv"] = csv;
+    }
+    Ok(hex(&Sha256::digest(parts.to_string().as_bytes())))
 }
 
 fn prepare(bytes: &Bytes, options: &ingest::Options) -> Result<Prepared, ServiceError> {
@@ -240,10 +256,14 @@ pub(super) fn of_ingest(error: &IngestError) -> ServiceError {
         IngestError::ColumnNotFound { role, .. } => {
             return ServiceError::parameter(Code::InvalidParameter, role, detail);
         }
+        IngestError::Parameter { name, .. } => {
+            return ServiceError::parameter(Code::InvalidParameter, name, detail);
+        }
         IngestError::UnsupportedMediaType { .. } => Code::UnsupportedMediaType,
         IngestError::TooLarge { .. } => Code::BodyTooLarge,
         IngestError::Decompression { .. } => Code::DecompressionLimit,
         IngestError::MalformedJson { .. } => Code::MalformedJson,
+        IngestError::JsonTooDeep { .. } => Code::JsonTooDeep,
     };
     let refused = ServiceError::new(code, detail.clone());
     let Some(place) = error.place() else { return refused };

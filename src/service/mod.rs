@@ -16,8 +16,10 @@ mod models;
 mod predict;
 mod resolve;
 mod rows;
+mod schema_guess;
 mod scratch;
 mod spec;
+mod unpack;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -26,7 +28,10 @@ use std::time::Duration;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
-pub use crate::ingest::{Format, RoleRequest};
+pub use crate::ingest::{
+    BadDialect, Coding, CsvOptions, Delimiter, Dialect, Format, HeaderRow, MissingMarks, Quote, RoleRequest,
+    TextEncoding,
+};
 pub use crate::predictions::Form;
 pub use crate::records::{FileFormat, Include};
 pub use crate::store::Lineage;
@@ -42,8 +47,10 @@ pub use model_cache::ModelCache;
 pub use models::ModelWithVersion;
 pub use predict::{PredictInput, PredictOptions, Predicted, include_of};
 pub use rows::PredictDocument;
+pub use schema_guess::{FilePart, GUESS_BYTES, GuessedColumn, SchemaGuess};
 pub use scratch::{Received, Upload};
 pub use spec::JobRequest;
+pub use unpack::unpack_document;
 
 use crate::blobs::Blobs;
 use crate::records::{Clock, Cursor, PageRequest};

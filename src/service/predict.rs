@@ -20,7 +20,7 @@ pub enum PredictInput {
     /// A document, and what reads it.
     Document { bytes: Bytes, read: fn(&[u8]) -> Result<PredictDocument, ServiceError> },
     /// A file in one of the formats that domains are read from.
-    File { bytes: Bytes, media_type: Option<String> },
+    File { bytes: Bytes, options: DomainOptions },
 }
 
 /// What is asked for, beside the rows.
@@ -28,8 +28,6 @@ pub enum PredictInput {
 pub struct PredictOptions {
     /// A document may ask for more.
     pub include: Vec<Include>,
-    /// Of the file, where its media type is not enough.
-    pub format: Option<ingest::Format>,
     /// How the predictions are written.
     pub form: Form,
 }
@@ -83,7 +81,7 @@ impl Service {
         options: PredictOptions,
     ) -> Result<Predicted, ServiceError> {
         let found = self.found_model(tenant, reference).await?;
-        let PredictOptions { include, format, form } = options;
+        let PredictOptions { include, form } = options;
         let mut call = Call {
             name: format!("{}@{}", found.name, found.version),
             model: self.loaded(&found).await?,
@@ -105,8 +103,8 @@ impl Service {
                 let rows = call.rows_of(read(&bytes)?)?;
                 call.answer(&rows)
             }),
-            PredictInput::File { bytes, media_type } => {
-                let settings = self.ingest_options(&DomainOptions { media_type, format, ..DomainOptions::default() });
+            PredictInput::File { bytes, options } => {
+                let settings = self.ingest_options(&options);
                 Box::new(move || {
                     let table = ingest::read_rows(&bytes, &settings).map_err(|e| of_ingest(&e))?;
                     call.answer(&InlineRows::of_file(table))

@@ -1,4 +1,5 @@
-//! JSON rows: `[{…}, …]`, `{"rows": [{…}, …]}` or `{"columns": […], "data": [[…], …]}`, read in one pass.
+//! JSON rows: `[{…}, …]`, `{"rows": [{…}, …]}`, `{"columns": […], "data": [[…], …]}` or one object a line, read in one
+//! pass.
 //!
 //! Cells go straight into typed columns; a tree of JSON values is never built. An absent key is a missing value.
 
@@ -22,11 +23,67 @@ pub(super) fn read(bytes: &[u8], limits: &Limits) -> Result<Parsed, IngestError>
     let mut rows = Rows::new(limits);
     let mut json = serde_json::Deserializer::from_str(&text);
     let outcome = Top(&mut rows).deserialize(&mut json).and_then(|()| json.end());
+    if outcome.is_err() && is_too_deep(text.as_bytes()) {
+        return Err(IngestError::JsonTooDeep { limit: MAX_DEPTH });
+    }
     if let Some(problem) = rows.problem.take() {
         return Err(problem);
     }
     outcome.map_err(|e| malformed(&e))?;
     rows.finish()
+}
+
+/// One object a line; blank lines are passed over, and errors name the line.
+pub(super) fn read_lines(bytes: &[u8], limits: &Limits) -> Result<Parsed, IngestError> {
+    let text = text::decode(bytes)?;
+    let mut rows = Rows::new(limits);
+    for (i, content) in text.lines().enumerate().filter(|(_, line)| !line.trim_ascii().is_empty()) {
+        let row = rows.n_rows as u64 + 1;
+        let mut json = serde_json::Deserializer::from_str(content);
+        let object = Object { rows: &mut rows, prefix: None };
+        let outcome = object.deserialize(&mut json).and_then(|()| json.end());
+        if outcome.is_err() && is_too_deep(content.as_bytes()) {
+            return Err(IngestError::JsonTooDeep { limit: MAX_DEPTH });
+        }
+        let line = i as u64 + 1;
+        match (rows.problem.take(), outcome) {
+            (None, Ok(())) => {}
+            (Some(problem), _) => return Err(problem.on_line(line, row)),
+            (None, Err(error)) => return Err(malformed_line(&error, line, row)),
+        }
+    }
+    rows.finish()
+}
+
+/// As deep as `serde_json` recurses.
+const MAX_DEPTH: usize = 127;
+
+/// Whether brackets are nested deeper than that. It is asked of text that was refused, so it need not be JSON.
+fn is_too_deep(text: &[u8]) -> bool {
+    let (mut depth, mut quoted, mut escaped) = (0_usize, false, false);
+    text.iter().any(|byte| {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' if quoted => escaped = true,
+            b'"' => quoted = !quoted,
+            b'[' | b'{' if !quoted => depth += 1,
+            b']' | b'}' if !quoted => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        depth > MAX_DEPTH
+    })
+}
+
+/// The line of the file in place of the line that `serde_json` counts from the start of this one.
+fn malformed_line(error: &serde_json::Error, line: u64, row: u64) -> IngestError {
+    let text = error.to_string();
+    let reason = text.rsplit_once(" at line ").map_or(text.as_str(), |(reason, _)| reason);
+    let place = Place { line: Some(line), row: Some(row), ..Place::default() };
+    if error.is_data() {
+        return IngestError::Invalid { message: format!("line {line}: {reason}"), place };
+    }
+    let column = error.column();
+    IngestError::MalformedJson { message: format!("line {line} is not JSON: {reason} at column {column}"), place }
 }
 
 /// `serde_json` ends its messages with line and column.
@@ -61,7 +118,7 @@ impl<'de> Visitor<'de> for Top<'_, '_> {
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<(), A::Error> {
-        while seq.next_element_seed(Object { rows: &mut *self.0, prefix: "" })?.is_some() {}
+        while seq.next_element_seed(Object { rows: &mut *self.0, prefix: Some("") })?.is_some() {}
         Ok(())
     }
 
@@ -135,7 +192,7 @@ impl<'de> Visitor<'de> for List<'_, '_> {
     fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<(), A::Error> {
         match self.of {
             Shape::Objects => {
-                while seq.next_element_seed(Object { rows: &mut *self.rows, prefix: "/rows" })?.is_some() {}
+                while seq.next_element_seed(Object { rows: &mut *self.rows, prefix: Some("/rows") })?.is_some() {}
             }
             Shape::Arrays => while seq.next_element_seed(Array(&mut *self.rows))?.is_some() {},
         }
@@ -146,7 +203,14 @@ impl<'de> Visitor<'de> for List<'_, '_> {
 /// One row with names.
 struct Object<'r, 'l> {
     rows: &'r mut Rows<'l>,
-    prefix: &'static str,
+    /// Of the list in the document; `None` where the row is the document.
+    prefix: Option<&'static str>,
+}
+
+impl Object<'_, '_> {
+    fn pointer(&self) -> String {
+        self.prefix.map_or(String::new(), |prefix| format!("{prefix}/{}", self.rows.n_rows))
+    }
 }
 
 impl<'de> DeserializeSeed<'de> for Object<'_, '_> {
@@ -160,15 +224,18 @@ impl<'de> Visitor<'de> for Object<'_, '_> {
     type Value = ();
 
     fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        write!(f, "{}/{} to be an object of column names and values", self.prefix, self.rows.n_rows)
+        match self.pointer().as_str() {
+            "" => f.write_str("an object of column names and values"),
+            pointer => write!(f, "{pointer} to be an object of column names and values"),
+        }
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
-        let Self { rows, prefix } = self;
+        let parent = self.pointer();
+        let rows = self.rows;
         let mut seen = std::collections::HashSet::new();
         while let Some(name) = map.next_key::<String>()? {
-            let place = || format!("{prefix}/{}/{}", rows.n_rows, escaped(&name));
-            let pointer = place();
+            let pointer = format!("{parent}/{}", escaped(&name));
             let column = rows.column_at(&name).map_err(|problem| rows.stop(problem))?;
             if !seen.insert(column) {
                 let problem =

@@ -79,7 +79,7 @@ impl<'a> Rows<'a> {
         }
         let n = self.n_rows;
         let columns = self.columns.into_iter().map(|(name, cells)| Column { name, values: cells.finish(n) });
-        Ok(Parsed { columns: columns.collect(), notes: Vec::new() })
+        Ok(Parsed::new(columns.collect()))
     }
 }
 

@@ -56,19 +56,10 @@ fn bad_csv_is_refused_with_place_and_cure() {
     check_refused("a,,c\n1,2,3\n", "data_invalid", "column 2 has no name");
     check_refused("a,\"x\u{7}\"\n1,2\n", "data_invalid", "control character");
     check_refused(&format!("a,{}\n1,2\n", "x".repeat(201)), "data_invalid", "longer than 200");
-    check_refused("1,2\n3,4\n", "data_invalid", "add a header line");
+    check_refused("0,1\n3,4\n", "data_invalid", "say header=present or header=none");
+    check_refused(",1\n3,4\n", "data_invalid", "column 1 has no name");
     let place = check_refused("a\nx\0y\n", "data_invalid", "NUL");
     assert_eq!((place.byte, place.line), (Some(3), Some(2)));
-}
-
-#[test]
-fn a_wrong_encoding_is_refused_at_its_byte() {
-    let (code, place, message) = refused(b"a,b\n1,M\xfcnchen\n".to_vec(), &Options::default());
-    assert_eq!((code, place.byte, place.line), ("encoding_error", Some(7), Some(2)));
-    assert!(message.contains("save the file as UTF-8"));
-    let (code, place, _) = refused(b"\xff\xfea\0\x00\xd8".to_vec(), &Options::default());
-    assert_eq!((code, place.byte), ("encoding_error", Some(4)));
-    assert_eq!(refused(b"\xff\xfea\0b".to_vec(), &Options::default()).0, "encoding_error");
 }
 
 #[test]
@@ -94,7 +85,21 @@ fn the_format_is_named_or_typed_or_seen() {
     assert_eq!(detect(b"PAR1", None), Ok(Format::Parquet));
     assert_eq!(detect(b"PK\x03\x04", None), Ok(Format::Npz));
     assert_eq!(detect(b" \n[{", None), Ok(Format::JsonRows));
+    assert_eq!(detect(b"\x93NUMPY\x01", None), Ok(Format::Npy));
+    assert_eq!(detect(b"ARROW1\0\0", None), Ok(Format::Arrow));
+    assert_eq!(detect(b"\xff\xff\xff\xff\x40", None), Ok(Format::Arrow));
+    assert_eq!(detect(b"{\"a\":1}\n{\"a\":2}\n", None), Ok(Format::Ndjson));
+    assert_eq!(detect(b"{\"rows\":\n[{\"a\":2}]}\n", None), Ok(Format::JsonRows));
     assert_eq!(detect(b"a,b", Some("application/octet-stream")), Ok(Format::Csv));
+    for (media, format) in [
+        ("application/x-ndjson", Format::Ndjson),
+        ("application/x-npy", Format::Npy),
+        ("application/vnd.apache.arrow.stream", Format::Arrow),
+        ("application/vnd.apache.arrow.file", Format::Arrow),
+        ("text/tab-separated-values", Format::Csv),
+    ] {
+        assert_eq!(detect(b"a,b", Some(media)), Ok(format));
+    }
     assert_eq!(detect(b"PAR1", Some("Text/CSV; charset=utf-8")), Ok(Format::Csv));
     let error = detect(b"a,b", Some("image/png")).unwrap_err();
     assert_eq!(error.code(), "unsupported_media_type");

@@ -37,6 +37,46 @@ fn bad_json_is_refused_with_its_pointer() {
     check_refused("[]", "data_empty", "no rows");
     check_refused("{}", "data_invalid", "needs rows, or columns and data");
     check_refused("[{}]", "data_empty", "no values");
-    check_refused(&"[".repeat(100_000), "data_invalid", "to be an object");
-    check_refused(&format!("[{{\"a\":{}", "[".repeat(100_000)), "data_invalid", "nested");
+    check_refused(&"[".repeat(100), "data_invalid", "to be an object");
+    check_refused(&format!("[{{\"a\":{}", "[".repeat(100)), "data_invalid", "nested");
+    check_refused(&"[".repeat(100_000), "json_too_deep", "127 levels");
+    check_refused(&format!("[{{\"a\":{}", "[".repeat(100_000)), "json_too_deep", "127 levels");
+    check_refused(&format!("[{{\"a\":{}", "{\"b\":".repeat(100_000)), "json_too_deep", "127 levels");
+    check_refused(&format!("[{{\"a\":\"{}\",}}]", "[".repeat(1000)), "malformed_json", "line 1");
+}
+
+#[test]
+fn lines_of_json_are_the_same_table() {
+    let expected = table(r#"[{"a":1,"b":"x"},{"b":"y","a":2.5,"c":true},{"a":null}]"#);
+    let found = table("{\"a\":1,\"b\":\"x\"}\r\n\n{\"b\":\"y\",\"a\":2.5,\"c\":true}\n  \n{\"a\":null}");
+    assert_eq!((found.format, found.table), (Format::Ndjson, expected.table));
+}
+
+#[test]
+fn bad_lines_of_json_are_refused_with_their_line() {
+    let lines = with(|o| o.format = Some(Format::Ndjson));
+    let check = |source: &str, code: &str, says: &str| {
+        let (found, place, message) = refused(source.as_bytes().to_vec(), &lines);
+        assert_eq!(found, code, "{message}");
+        assert!(message.contains(says), "{message:?} does not say {says:?}");
+        (place.row, place.line)
+    };
+    let start = "{\"a\":1}\n\n";
+    let second = (Some(2), Some(3));
+    assert_eq!(check(&format!("{start}{{\"a\":\"x\"}}"), "data_invalid", "line 3: /a: expected a number"), second);
+    assert_eq!(check(&format!("{start}{{\"a\":[1]}}"), "data_invalid", "line 3: /a is nested"), second);
+    assert_eq!(check(&format!("{start}{{\"a\":1,\"a\":1}}"), "data_invalid", "line 3: /a is given twice"), second);
+    assert_eq!(
+        check(&format!("{start}[1]"), "data_invalid", "line 3: invalid type: sequence, expected an object"),
+        second
+    );
+    assert_eq!(check(&format!("{start}{{\"a\":NaN}}"), "malformed_json", "line 3 is not JSON"), second);
+    assert_eq!(check(&format!("{start}{{\"a\":1}} {{}}"), "malformed_json", "line 3 is not JSON"), second);
+    assert_eq!(check(&format!("{start}{{\"a\":"), "malformed_json", "line 3 is not JSON"), second);
+    check(&format!("{start}{{\"a\":{}", "[".repeat(100_000)), "json_too_deep", "127 levels");
+    check("\n \n", "data_empty", "no rows");
+    check("{}\n{}\n", "data_empty", "no values");
+    let (code, ..) =
+        refused("{\"a\":1,\"b\":2}\n", &with(|o| (o.format, o.limits.columns) = (Some(Format::Ndjson), 1)));
+    assert_eq!(code, "too_many_columns");
 }

@@ -1,8 +1,12 @@
 //! Every way in which an upload can be bad has its code, its place and its cure; every good one is read as it is meant.
 
+mod arrow;
 mod csv;
+mod dialect;
 mod json;
+mod npy;
 mod npz;
+mod packed;
 mod parquet;
 mod properties;
 mod roles;
@@ -65,8 +69,8 @@ fn floats(values: &[f64]) -> Vec<u8> {
     values.iter().flat_map(|x| x.to_le_bytes()).collect()
 }
 
-fn parquet_file(columns: Vec<(&str, arrow::array::ArrayRef)>) -> Vec<u8> {
-    let batch = arrow::array::RecordBatch::try_from_iter(columns).unwrap();
+fn parquet_file(columns: Vec<(&str, ::arrow::array::ArrayRef)>) -> Vec<u8> {
+    let batch = ::arrow::array::RecordBatch::try_from_iter(columns).unwrap();
     let mut writer = ::parquet::arrow::ArrowWriter::try_new(Vec::new(), batch.schema(), None).unwrap();
     writer.write(&batch).unwrap();
     writer.into_inner().unwrap()

@@ -4,9 +4,9 @@ use super::*;
 
 #[test]
 fn parquet_types_are_mapped() {
-    use arrow::array::*;
+    use ::arrow::array::*;
     use std::sync::Arc;
-    let words: DictionaryArray<arrow::datatypes::Int32Type> = vec![Some("b"), None, Some("a")].into_iter().collect();
+    let words: DictionaryArray<::arrow::datatypes::Int32Type> = vec![Some("b"), None, Some("a")].into_iter().collect();
     let source = parquet_file(vec![
         ("f", Arc::new(Float32Array::from(vec![Some(1.5), Some(f32::NAN), None]))),
         ("i", Arc::new(UInt16Array::from(vec![1, 2, 3]))),
@@ -28,7 +28,7 @@ fn parquet_types_are_mapped() {
 
 #[test]
 fn bad_parquet_is_refused() {
-    use arrow::array::*;
+    use ::arrow::array::*;
     use std::sync::Arc;
     let check = |columns: Vec<(&str, ArrayRef)>, code: &str, says: &str| {
         let (found, place, message) = refused(parquet_file(columns), &Options::default());
@@ -39,7 +39,7 @@ fn bad_parquet_is_refused() {
     let infinite = Arc::new(Float64Array::from(vec![1.0, f64::INFINITY]));
     let place = check(vec![("a", infinite)], "data_invalid", "row 2, column \"a\": a number must be finite");
     assert_eq!((place.row, place.column.as_deref()), (Some(2), Some("a")));
-    let list = ListArray::from_iter_primitive::<arrow::datatypes::Int32Type, _, _>([Some([Some(1)])]);
+    let list = ListArray::from_iter_primitive::<::arrow::datatypes::Int32Type, _, _>([Some([Some(1)])]);
     let place = check(vec![("deep", Arc::new(list))], "data_invalid", "flatten it");
     assert_eq!(place.column.as_deref(), Some("deep"));
     check(vec![("big", Arc::new(UInt64Array::from(vec![u64::MAX])))], "data_invalid", "column \"big\"");

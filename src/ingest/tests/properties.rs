@@ -2,6 +2,7 @@
 
 use super::*;
 
+use super::arrow::{Dictionary, arrow_file, arrow_stream};
 use proptest::prelude::*;
 
 #[test]
@@ -24,6 +25,17 @@ fn the_examples_are_read() {
         assert_eq!((found.table.n_rows(), found.roles.len(), found.task), (rows, 14, Some(TaskKind::Classification)));
     }
 }
+
+const ALL: [Format; 8] = [
+    Format::Csv,
+    Format::Parquet,
+    Format::Arrow,
+    Format::Npz,
+    Format::Npy,
+    Format::JsonRows,
+    Format::Ndjson,
+    Format::Svmlight,
+];
 
 fn column_values(n: usize) -> impl Strategy<Value = Values> {
     use proptest::collection::vec;
@@ -58,7 +70,7 @@ proptest! {
 
     #[test]
     fn arbitrary_bytes_never_panic(bytes in proptest::collection::vec(any::<u8>(), 0..400)) {
-        for format in [Format::Csv, Format::Parquet, Format::Npz, Format::JsonRows] {
+        for format in ALL {
             let options = with(|o| o.format = Some(format));
             let _ = read(&bytes.clone().into(), &options);
         }
@@ -67,7 +79,7 @@ proptest! {
 
     #[test]
     fn text_that_is_nearly_right_never_panics(text in "[a-c0-9.,;\"\n\r\\[\\]{}:tréu-]{0,200}") {
-        for format in [Format::Csv, Format::JsonRows] {
+        for format in [Format::Csv, Format::JsonRows, Format::Ndjson, Format::Svmlight] {
             let _ = read(&text.clone().into(), &with(|o| o.format = Some(format)));
         }
     }
@@ -75,8 +87,12 @@ proptest! {
     #[test]
     fn a_file_with_one_byte_changed_never_panics(at in any::<proptest::sample::Index>(), byte in any::<u8>()) {
         let x = npy("<f8", "(2, 2)", &floats(&[1.0, 2.0, 3.0, 4.0]));
-        let column: arrow::array::ArrayRef = std::sync::Arc::new(arrow::array::Float64Array::from(vec![1.0, 2.0, 3.0]));
-        for mut bytes in [archive(&[("X", x)]), parquet_file(vec![("a", column)])] {
+        let column: ::arrow::array::ArrayRef = std::sync::Arc::new(::arrow::array::Float64Array::from(vec![1.0, 2.0, 3.0]));
+        let words: ::arrow::array::ArrayRef = std::sync::Arc::new(["u", "v", "u"].into_iter().map(Some).collect::<Dictionary>());
+        let columns = vec![("a", column), ("b", words)];
+        let arrow = [arrow_file(&columns), arrow_stream(&columns)];
+        let others = [archive(&[("X", x.clone())]), x, parquet_file(columns)];
+        for mut bytes in arrow.into_iter().chain(others) {
             let i = at.index(bytes.len());
             bytes[i] = byte;
             let _ = read(&bytes.into(), &Options::default());

@@ -32,18 +32,6 @@ fn what_is_not_there_is_a_problem_with_an_id() {
 }
 
 #[test]
-fn a_packed_body_is_refused_and_not_taken_for_data() {
-    let app = TestApp::start();
-    for coding in ["gzip", "identity, zstd", "deflate"] {
-        let refused = app.send("PUT", "/v1/domains/a", &[("Content-Encoding", coding)], b"x\n1\n2\n");
-        let problem = refused.problem(415, "unsupported_media_type");
-        assert_eq!(refused.header("accept-encoding"), "identity");
-        assert!(problem["detail"].as_str().is_some_and(|d| d.contains("identity")), "{problem}");
-    }
-    assert_eq!(app.send("PUT", "/v1/domains/a", &[("Content-Encoding", "identity")], b"x\n1\n2\n").status, 201);
-}
-
-#[test]
 fn a_client_may_ask_before_it_sends() {
     let app = TestApp::start();
     let mut stream = TcpStream::connect(app.addr).unwrap();

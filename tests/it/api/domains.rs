@@ -79,7 +79,7 @@ fn bad_data_is_refused_with_its_place() {
     refused(&app, "", b"a,b\n", 422, "data_empty");
     let ragged = refused(&app, "", b"a,b\n1,2\n3\n", 422, "data_invalid");
     assert!(ragged["errors"][0]["row"] == 2 || ragged["errors"][0]["line"] == 3, "{ragged}");
-    refused(&app, "", b"a,b\n1,\xff\xfe\n", 422, "encoding_error");
+    refused(&app, "?encoding=utf-8", b"a,b\n1,\xff\xfe\n", 422, "encoding_error");
     let twice = refused(&app, "", b"a,a\n1,2\n", 422, "data_invalid");
     assert!(twice["detail"].as_str().is_some_and(|d| d.contains("\"a\"")), "{twice}");
     let missing = refused(&app, "?label=lable", b"a,label\n1,x\n", 422, "invalid_parameter");

@@ -36,6 +36,29 @@ fn rows_are_predicted_in_every_form() {
 }
 
 #[test]
+fn rows_come_in_every_format_that_domains_do() {
+    let app = with_model();
+    let lines = format!("{}\n{}\n", row(), row());
+    let tsv = format!("{}\n50.0\t16.3\t230\t5700\n50.0\t16.3\t-1\t5700\n", HEADER.replace(',', "\t"));
+    let zstd = zstd::encode_all(lines.as_bytes(), 3).unwrap();
+    for (query, headers, body) in [
+        ("", vec![("content-type", "application/x-ndjson")], lines.as_bytes()),
+        ("?format=ndjson", vec![], lines.as_bytes()),
+        ("?format=ndjson", vec![("content-encoding", "zstd")], &zstd),
+        ("", vec![("content-type", "application/x-ndjson")], &zstd),
+        ("?missing=-1", vec![("content-type", "text/tab-separated-values")], tsv.as_bytes()),
+        ("?format=csv&delimiter=tab&missing=-1", vec![], tsv.as_bytes()),
+    ] {
+        let answer = app.send("POST", &format!("/v1/models/birds/predict{query}"), &headers, body);
+        assert_eq!(answer.status, 200, "{query} {headers:?}: {}", answer.text);
+        let predictions = &answer.json()["predictions"];
+        assert_eq!((predictions.as_array().map(Vec::len), &predictions[0]["label"]), (Some(2), &json!("male")));
+    }
+    let path = "/v1/models/birds/predict?format=ndjson&header=none";
+    app.send("POST", path, &[], lines.as_bytes()).problem(422, "invalid_parameter");
+}
+
+#[test]
 fn rows_that_do_not_fit_are_named() {
     let app = with_model();
     let predict = |body: &Value| app.post("/v1/models/birds/predict", body);
