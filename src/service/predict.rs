@@ -16,6 +16,7 @@ use crate::predictions::{Answer, Form};
 use crate::records::{Include, ModelId, ModelVersionRecord, TenantId, VersionedReference};
 
 /// Rows to predict.
+#[expect(clippy::large_enum_variant, reason = "there is one a request, which is moved twice")]
 pub enum PredictInput {
     /// A document, and what reads it.
     Document { bytes: Bytes, read: fn(&[u8]) -> Result<PredictDocument, ServiceError> },
