@@ -88,10 +88,11 @@ pub struct Given {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_queued_jobs: Option<i64>,
 
-    /// Models that are kept loaded for predictions, the most recently used ones. [default: 32]
-    #[arg(long, value_name = "N", env = "ADAPTD_MAX_LOADED_MODELS")]
+    /// Bytes of model files that are kept loaded for predictions, the most recently used ones; a larger model is loaded
+    /// for every request that finds it gone. [default: 512 MiB]
+    #[arg(long, value_name = "BYTES", env = "ADAPTD_MODEL_CACHE_BYTES")]
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub max_loaded_models: Option<usize>,
+    pub model_cache_bytes: Option<u64>,
 
     /// Seconds without a byte after which a body on its way in is given up, so that slow clients do
     /// not hold connections for ever. [default: 30]
@@ -143,7 +144,7 @@ pub struct Options {
     pub max_columns: usize,
     pub max_predict_rows: usize,
     pub max_queued_jobs: i64,
-    pub max_loaded_models: usize,
+    pub model_cache_bytes: u64,
     pub body_idle_s: u64,
     pub grace_s: u64,
     pub log_format: LogFormat,
@@ -165,7 +166,7 @@ impl Default for Options {
             max_columns: 20_000,
             max_predict_rows: 100_000,
             max_queued_jobs: 200_000,
-            max_loaded_models: 32,
+            model_cache_bytes: 512 << 20,
             body_idle_s: 30,
             grace_s: 6,
             log_format: LogFormat::Human,
@@ -205,7 +206,6 @@ impl Options {
             ("max_columns", self.max_columns as u64),
             ("max_predict_rows", self.max_predict_rows as u64),
             ("max_queued_jobs", u64::try_from(self.max_queued_jobs).unwrap_or(0)),
-            ("max_loaded_models", self.max_loaded_models as u64),
             ("body_idle_s", self.body_idle_s),
         ];
         if self.grace_s > MAX_GRACE_S {
@@ -226,7 +226,7 @@ impl Options {
             max_queued_jobs: self.max_queued_jobs,
             // The draft's usual day: a client that retries later than that asks anew.
             keep_keys: Duration::from_secs(24 * 3600),
-            max_loaded_models: self.max_loaded_models,
+            model_cache_bytes: self.model_cache_bytes,
         }
     }
 

@@ -12,6 +12,7 @@ pub mod worker;
 
 pub mod blobs;
 pub mod ingest;
+pub mod predictions;
 pub mod store;
 
 pub mod records;

@@ -55,11 +55,15 @@ pub struct DataQuery {
     pub missing: Option<MissingMarks>,
 }
 
-/// Format and, of CSV, the dialect of rows to predict; as of an upload.
+/// What is asked for beside the predictions, and format and, of CSV, the dialect of rows to predict; as of an upload.
 #[derive(Debug, Default, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub struct RowsQuery {
+    /// What stands beside each prediction, separated by commas: `source_only`, what the model without the adaptation
+    /// says (JSON, NDJSON, CSV); `features`, the row in the adapted space (JSON, NDJSON).
+    #[param(example = "source_only,features")]
+    pub include: Option<String>,
     /// What the bytes are, where the media type does not say.
     #[param(value_type = Option<String>, pattern = "^(csv|parquet|arrow|npz|npy|json|ndjson|svmlight)$")]
     pub format: Option<Format>,

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use axum::body::{Body, BodyDataStream};
+use axum::body::{Body, BodyDataStream, HttpBody as _};
 use axum::extract::{FromRequest, FromRequestParts, Request};
 use axum::http::header::{CONTENT_TYPE, HeaderMap};
 use axum::http::request::Parts;
@@ -162,12 +162,17 @@ pub async fn aside<T: Send + 'static>(
     tokio::task::spawn_blocking(work).await.map_err(ServiceError::internal)?
 }
 
+/// Room that is made for a body before it comes.
+const ROOM_BYTES: usize = 1 << 20;
+
 /// A whole body, unpacked, at most as large as documents may be.
 pub async fn collect(request: Request, app: &App) -> Result<Bytes, Problem> {
     let coding = content_coding(request.headers())?;
-    let limit = app.limits.max_document_bytes;
-    let mut whole = BytesMut::new();
-    let mut chunks = Chunks::new(request.into_body(), app.limits.body_idle);
+    let (body, limit) = (request.into_body(), app.limits.max_document_bytes);
+    // What is announced is believed up to a bound: memory is for bytes that have come.
+    let announced = usize::try_from(body.size_hint().lower()).unwrap_or(usize::MAX);
+    let mut whole = BytesMut::with_capacity(announced.min(ROOM_BYTES));
+    let mut chunks = Chunks::new(body, app.limits.body_idle);
     while let Some(chunk) = chunks.next().await? {
         if (whole.len() + chunk.len()) as u64 > limit {
             return Err(Problem::new(Code::BodyTooLarge, format!("a document has at most {limit} bytes")));

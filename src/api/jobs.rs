@@ -17,9 +17,9 @@ use super::extract::{JsonBody, Path, Query};
 use super::headers::{self, MAX_WAIT_S, etag, none_match, value};
 use super::pages::{Listing, PageQuery, listing};
 use super::problem::Problem;
-use super::security::Tenant;
-use crate::records::{JobError, JobFilter, JobId, JobKind, JobRecord, JobState, Progress, Timestamp};
-use crate::service::{CancelledJob, Code, JobRequest, NewJobContext, ServiceError, Submitted, Wait};
+use super::security::{Known, Tenant};
+use crate::records::{JobError, JobFilter, JobId, JobKind, JobRecord, JobState, Progress, Scope, Timestamp};
+use crate::service::{Caller, CancelledJob, Code, JobRequest, NewJobContext, ServiceError, Submitted, Wait};
 
 const PREFERENCE_APPLIED: HeaderName = HeaderName::from_static("preference-applied");
 const IDEMPOTENCY_REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
@@ -54,7 +54,7 @@ pub struct JobView {
     /// What the job runs, with every default that does not depend on the data.
     #[schema(value_type = Object)]
     pub spec: Value,
-    /// `{"model": "name@version"}` once it has succeeded.
+    /// Once it has succeeded: `{"model": "name@version"}` where it made a model, `{"file": …}` where it left a file.
     #[schema(value_type = Option<Object>)]
     pub result: Option<Value>,
     pub error: Option<JobErrorView>,
@@ -88,6 +88,9 @@ pub struct ProgressView {
 pub struct ResolvedView {
     pub sources: Vec<String>,
     pub target: Option<String>,
+    /// The model that `predict` and `evaluate` run.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub model: Option<String>,
 }
 
 /// Why a job failed.
@@ -111,6 +114,9 @@ pub struct JobLinks {
     pub events: String,
     pub cancel: String,
     pub metrics: String,
+    /// The file that the job left.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub result: Option<String>,
     /// The model that the job made.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub model: Option<String>,
@@ -123,7 +129,7 @@ pub struct JobLinks {
 pub struct ListQuery {
     #[param(value_type = Option<String>, pattern = "^(queued|running|paused|succeeded|failed|cancelled)$")]
     pub state: Option<JobState>,
-    #[param(value_type = Option<String>, pattern = "^(adapt|fine_tune)$")]
+    #[param(value_type = Option<String>, pattern = "^(adapt|fine_tune|predict|evaluate)$")]
     pub kind: Option<JobKind>,
     /// Items in the answer, 1 to 200; 50 by default.
     #[param(minimum = 1, maximum = 200)]
@@ -151,10 +157,12 @@ pub struct WaitQuery {
     responses((status = 202, body = JobView), (status = 200, description = "It ended while you waited", body = JobView)))]
 pub async fn create(
     State(app): State<App>,
-    Tenant(tenant): Tenant,
+    Known(caller): Known,
     headers: HeaderMap,
     body: JsonBody<JobRequest>,
 ) -> Result<Response, Problem> {
+    may_start(&caller, &body.value)?;
+    let tenant = caller.tenant;
     let key = headers::idempotency_key(&headers)?.map(|key| (key, fingerprint(&body.bytes)));
     let context = NewJobContext { key, traceparent: headers::traceparent(&headers) };
     let submitted = app.service.create_job(&tenant, body.value, context).await?;
@@ -247,11 +255,46 @@ pub async fn metrics(
     Ok(Json(app.service.job_metrics(&tenant, job_id(&id)?).await?))
 }
 
+/// The file that a job of kind `predict` left.
+///
+/// `job_state_conflict` until it has succeeded, and where it never will.
+#[utoipa::path(get, path = "/v1/jobs/{id}/result", tag = "jobs",
+    params(("id" = String, Path, description = "Id of the job", example = "job_0197f1c2-7a30-7cc0-8000-0123456789ab")),
+    responses((status = 200, description = "The file, in the format that the job was asked for",
+        content((String = "text/csv", example = "label,probability_female,probability_male\nmale,0.03,0.97\n"),
+                (Vec<u8> = "application/vnd.apache.parquet"), (String = "application/x-ndjson"))),
+        (status = 304, description = "Not changed")))]
+pub async fn result(
+    State(app): State<App>,
+    Tenant(tenant): Tenant,
+    Path(id): Path<String>,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    let id = job_id(&id)?;
+    let (file, bytes) = app.service.job_file(&tenant, id).await?;
+    let etag = format!("\"{}\"", file.blob);
+    if none_match(&headers, &etag) {
+        return Ok((StatusCode::NOT_MODIFIED, [(header::ETAG, value(&etag))]).into_response());
+    }
+    let name = format!("attachment; filename=\"{id}.{}\"", file.format.as_str());
+    let head = [
+        (header::CONTENT_TYPE, HeaderValue::from_static(file.format.media_type())),
+        (header::CONTENT_DISPOSITION, value(&name)),
+        (header::ETAG, value(&etag)),
+    ];
+    Ok((head, bytes).into_response())
+}
+
 /// The id in a path. What cannot be an id is the id of nothing.
 pub fn job_id(text: &str) -> Result<JobId, ServiceError> {
     let id = text.parse().map_err(|()| ServiceError::new(Code::JobNotFound, "there is no such job"))?;
     log_job(id);
     Ok(id)
+}
+
+/// A job must not give what a request would refuse.
+fn may_start(caller: &Caller, request: &JobRequest) -> Result<(), ServiceError> {
+    if request.kind == JobKind::Predict.as_str() { caller.require(Scope::ModelsPredict) } else { Ok(()) }
 }
 
 /// Writes the job into the request's log line, which so joins the lines of its attempts.
@@ -330,12 +373,17 @@ impl JobView {
             resolved: ResolvedView {
                 sources: job.spec["sources"].as_array().into_iter().flatten().filter_map(text).collect(),
                 target: text(&job.spec["target"]),
+                // The spec of a fit has the name of the model that it makes instead.
+                model: matches!(job.kind, JobKind::Predict | JobKind::Evaluate)
+                    .then(|| text(&job.spec["model"]))
+                    .flatten(),
             },
             labels: serde_json::from_value(job.spec["labels"].clone()).unwrap_or_default(),
             links: JobLinks {
                 events: format!("{own}/events"),
                 cancel: format!("{own}/cancel"),
                 metrics: format!("{own}/metrics"),
+                result: job.result.as_ref().and_then(|r| r.get("file")).map(|_| format!("{own}/result")),
                 model: model.map(|m| format!("/v1/models/{m}")),
                 own,
             },

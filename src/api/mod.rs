@@ -17,6 +17,7 @@ mod metrics;
 mod models;
 mod openapi;
 mod pages;
+mod predict;
 mod problem;
 mod requests;
 mod router;

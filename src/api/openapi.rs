@@ -12,8 +12,8 @@ use utoipa::{PartialSchema, ToSchema};
 use super::problem::{FaultView, Problem};
 use super::router;
 use super::security::{Access, access};
-use crate::records::Scope;
-use crate::service;
+use crate::records::{JobKind, Scope};
+use crate::service::{self, FileFormat, Include};
 use adaptation::engine::Evaluation;
 use adaptation::features::FeatureParams;
 use adaptation::params::schema_of;
@@ -121,7 +121,7 @@ fn job_request() -> Value {
         "required": ["kind", "target"],
         "additionalProperties": false,
         "properties": {
-            "kind": {"type": "string", "enum": ["adapt", "fine_tune"]},
+            "kind": {"type": "string", "enum": JobKind::ALL.map(JobKind::as_str)},
             "sources": {"type": "array", "maxItems": 100, "items": {"type": "string", "pattern": REFERENCE},
                         "description": "Labelled domains, by name or name@version. Required for adapt."},
             "target": {"type": "string", "pattern": REFERENCE, "description": "The domain to adapt to."},
@@ -130,8 +130,13 @@ fn job_request() -> Value {
             "features": reference("FeatureParams"),
             "evaluation": reference("Evaluation"),
             "seed": {"type": "integer", "minimum": 0, "maximum": i64::MAX, "default": 0},
-            "model": {"type": "string", "pattern": "^[a-z0-9][a-z0-9._-]{0,99}$",
-                      "description": "The model that the job makes a version of; named after the job by default."},
+            "model": {"type": "string", "pattern": REFERENCE,
+                      "description": "A name: the model that the job makes a version of, named after the job by default. \
+                                      For predict and evaluate: the stored model to run, as name or name@version."},
+            "format": {"type": "string", "enum": FileFormat::ALL.map(FileFormat::as_str), "default": "csv",
+                       "description": "Of the file that predict leaves."},
+            "include": {"type": "array", "items": {"type": "string", "enum": Include::ALL.map(Include::as_str)},
+                        "description": "What predict writes beside each prediction; features only into ndjson."},
             "base": {"type": "string", "pattern": REFERENCE,
                      "description": "The model that fine_tune continues, as name or name@version."},
             "priority": {"type": "integer", "minimum": -10, "maximum": 10, "default": 0},
@@ -147,6 +152,10 @@ fn job_request() -> Value {
             "kind": "adapt", "sources": ["adelie"], "target": "gentoo",
             "method": {"id": "coral"}, "learner": {"id": "logistic", "params": {"l2": 0.001}},
             "model": "penguins"
+        }, {
+            "kind": "predict", "model": "penguins@1", "target": "gentoo@1", "format": "parquet", "include": ["source_only"]
+        }, {
+            "kind": "evaluate", "model": "penguins@1", "target": "gentoo@1"
         }]
     })
 }
@@ -159,10 +168,13 @@ fn predict_request() -> Value {
         "properties": {
             "rows": {"type": "array", "items": {"type": "object", "additionalProperties": cell}},
             "columns": {"type": "array", "items": {"type": "string"}},
-            "data": {"type": "array", "items": {"type": "array", "items": cell}}
+            "data": {"type": "array", "items": {"type": "array", "items": cell}},
+            "include": {"type": "array", "items": {"type": "string", "enum": ["source_only", "features"]},
+                        "description": "As the parameter of that name."}
         },
         "examples": [{"rows": [{"bill_length_mm": 39.1, "bill_depth_mm": 18.7}]},
-                     {"columns": ["bill_length_mm", "bill_depth_mm"], "data": [[39.1, 18.7]]}]
+                     {"columns": ["bill_length_mm", "bill_depth_mm"], "data": [[39.1, 18.7]],
+                      "include": ["source_only"]}]
     })
 }
 

@@ -9,7 +9,7 @@ use utoipa_axum::routes;
 use utoipa_swagger_ui::{Config, SwaggerUi};
 
 use super::{
-    App, browse, catalog, deletion, domains, events, health, jobs, keys, metrics, models, openapi, requests,
+    App, browse, catalog, deletion, domains, events, health, jobs, keys, metrics, models, openapi, predict, requests,
     schema_guess, security,
 };
 
@@ -29,13 +29,14 @@ pub(super) fn documented() -> OpenApiRouter<App> {
         .routes(routes!(jobs::cancel))
         .routes(routes!(events::events))
         .routes(routes!(jobs::metrics))
+        .routes(routes!(jobs::result))
         .routes(routes!(catalog::methods))
         .routes(routes!(catalog::method))
         .routes(routes!(catalog::learners))
         .routes(routes!(catalog::learner))
         .routes(routes!(models::list))
         .routes(routes!(models::read, deletion::model))
-        .routes(routes!(models::predict))
+        .routes(routes!(predict::predict))
         .routes(routes!(keys::list, keys::create))
         .routes(routes!(keys::read, keys::revoke))
         .routes(routes!(keys::rotate))

@@ -42,6 +42,7 @@ pub const ACCESS: &[(&str, &str, Access)] = &[
     ("POST", "/v1/jobs/{id}/cancel", Access::Needs(Scope::JobsWrite)),
     ("GET", "/v1/jobs/{id}/events", Access::Needs(Scope::JobsRead)),
     ("GET", "/v1/jobs/{id}/metrics", Access::Needs(Scope::JobsRead)),
+    ("GET", "/v1/jobs/{id}/result", Access::Needs(Scope::JobsRead)),
     ("GET", "/v1/methods", Access::Known),
     ("GET", "/v1/methods/{id}", Access::Known),
     ("GET", "/v1/learners", Access::Known),

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::ids::{JobId, TenantId};
+use super::spec::FileFormat;
 use super::time::Timestamp;
 
 /// What a job does.
@@ -12,6 +13,10 @@ use super::time::Timestamp;
 pub enum JobKind {
     Adapt,
     FineTune,
+    /// Writes what a model says about a domain into a file.
+    Predict,
+    /// Scores a model on a labelled domain.
+    Evaluate,
 }
 
 /// Where a job stands. Intents (cancel, pause) are not states.
@@ -69,6 +74,16 @@ pub struct NewJob {
     pub traceparent: Option<String>,
     pub spec: Value,
     pub created_at: Timestamp,
+}
+
+/// The file that a job leaves, to be stored when it completes.
+#[derive(Debug, Clone, PartialEq)]
+pub struct JobFile {
+    pub format: FileFormat,
+    /// The blob with its bytes, which is also its SHA-256.
+    pub blob: String,
+    pub n_bytes: i64,
+    pub n_rows: i64,
 }
 
 /// How far a running attempt is. Written at most once a second, lost at a crash.
@@ -131,12 +146,14 @@ pub struct IdempotencyRecord {
 }
 
 impl JobKind {
-    pub const ALL: [JobKind; 2] = [JobKind::Adapt, JobKind::FineTune];
+    pub const ALL: [JobKind; 4] = [JobKind::Adapt, JobKind::FineTune, JobKind::Predict, JobKind::Evaluate];
 
     pub const fn as_str(self) -> &'static str {
         match self {
             JobKind::Adapt => "adapt",
             JobKind::FineTune => "fine_tune",
+            JobKind::Predict => "predict",
+            JobKind::Evaluate => "evaluate",
         }
     }
 }

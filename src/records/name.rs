@@ -68,14 +68,14 @@ impl<'de> Deserialize<'de> for Name {
 }
 
 /// A stored thing by its name or its id.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Reference<I> {
     Name(Name),
     Id(I),
 }
 
 /// A reference with the version that is meant; `None` is the newest.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct VersionedReference<I> {
     pub thing: Reference<I>,
     pub version: Option<i64>,

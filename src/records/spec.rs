@@ -42,6 +42,50 @@ pub struct StoredSpec {
     pub risk: Option<Risk>,
 }
 
+/// What a job of the kinds `predict` and `evaluate` runs: a stored model on a stored domain.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct AppliedSpec {
+    pub kind: JobKind,
+    /// `name@version` of the model.
+    pub model: String,
+    /// `name@version`
+    pub target: String,
+    /// Of the file; `None` for an evaluation.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub format: Option<FileFormat>,
+    /// What stands beside each prediction.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub include: Vec<Include>,
+    /// Of the intervals of an evaluation.
+    pub seed: u64,
+    /// How long the job may take from its creation, ISO 8601.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deadline: Option<String>,
+    /// The client's own words about the job.
+    #[serde(default)]
+    pub labels: BTreeMap<String, String>,
+}
+
+/// How the file of a job is written.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FileFormat {
+    #[default]
+    Csv,
+    Parquet,
+    Ndjson,
+}
+
+/// What stands beside each prediction.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Include {
+    /// What the model without the adaptation says.
+    SourceOnly,
+    /// The row in the adapted space.
+    Features,
+}
+
 /// How bold a selection may be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -49,6 +93,37 @@ pub enum Risk {
     Conservative,
     Balanced,
     Aggressive,
+}
+
+impl FileFormat {
+    pub const ALL: [FileFormat; 3] = [FileFormat::Csv, FileFormat::Parquet, FileFormat::Ndjson];
+
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            FileFormat::Csv => "csv",
+            FileFormat::Parquet => "parquet",
+            FileFormat::Ndjson => "ndjson",
+        }
+    }
+
+    pub const fn media_type(self) -> &'static str {
+        match self {
+            FileFormat::Csv => "text/csv",
+            FileFormat::Parquet => "application/vnd.apache.parquet",
+            FileFormat::Ndjson => "application/x-ndjson",
+        }
+    }
+}
+
+impl Include {
+    pub const ALL: [Include; 2] = [Include::SourceOnly, Include::Features];
+
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Include::SourceOnly => "source_only",
+            Include::Features => "features",
+        }
+    }
 }
 
 impl StoredSpec {

@@ -2,13 +2,16 @@
 
 use std::time::Duration;
 
+use bytes::Bytes;
 use serde_json::Value;
 use tokio::sync::broadcast::error::RecvError;
 
 use super::error::{Code, ServiceError};
+use super::spec::Terms;
 use super::{JobRequest, Page, Service, cut, one_more};
 use crate::records::{
-    Cursor, IdempotencyRecord, JobFilter, JobId, JobRecord, JobState, NewJob, PageRequest, TenantId, Timestamp,
+    Cursor, IdempotencyRecord, JobFile, JobFilter, JobId, JobKind, JobRecord, JobState, NewJob, PageRequest, TenantId,
+    Timestamp,
 };
 use crate::store::{Cancellation, CreateLimits, Creation};
 
@@ -41,6 +44,13 @@ pub enum Wait {
     Terminal,
     /// Until its row has another version than this.
     Change(i64),
+}
+
+/// A request that may become a job.
+struct Resolved {
+    kind: JobKind,
+    terms: Terms,
+    spec: Value,
 }
 
 impl Wait {
@@ -80,24 +90,39 @@ impl Service {
                 return submitted(earlier);
             }
         }
-        let draft = request.draft()?;
-        let (priority, max_attempts) = (draft.priority, draft.max_attempts);
-        let deadline_at = draft.deadline.as_ref().map(|(_, d)| now.plus(*d));
-        let spec = self.resolve(tenant, draft, id).await?;
+        let Resolved { kind, terms, spec } = self.resolved(tenant, request, id).await?;
         let new = NewJob {
             id,
             tenant: tenant.clone(),
-            kind: spec.kind,
-            priority,
-            max_attempts,
-            deadline_at,
+            kind,
+            priority: terms.priority,
+            max_attempts: terms.max_attempts,
+            deadline_at: terms.deadline.as_ref().map(|(_, d)| now.plus(*d)),
             unique_key: None,
             traceparent: context.traceparent,
-            spec: serde_json::to_value(&spec).map_err(ServiceError::internal)?,
+            spec,
             created_at: now,
         };
         let limits = CreateLimits { max_queued: self.limits.max_queued_jobs, keep_keys: self.limits.keep_keys };
         submitted(self.store.create_job(new, key, limits).await?)
+    }
+
+    /// Everything that is checked before a job is stored.
+    async fn resolved(&self, tenant: &TenantId, request: JobRequest, id: JobId) -> Result<Resolved, ServiceError> {
+        let applied = [JobKind::Predict, JobKind::Evaluate].into_iter().find(|k| k.as_str() == request.kind);
+        let (kind, terms, spec) = match applied {
+            Some(kind) => {
+                let draft = request.draft_use(kind)?;
+                let terms = draft.terms.clone();
+                (kind, terms, serde_json::to_value(self.resolve_use(tenant, draft).await?))
+            }
+            None => {
+                let draft = request.draft()?;
+                let (kind, terms) = (draft.kind, draft.terms.clone());
+                (kind, terms, serde_json::to_value(self.resolve(tenant, draft, id).await?))
+            }
+        };
+        Ok(Resolved { kind, terms, spec: spec.map_err(ServiceError::internal)? })
     }
 
     /// # Errors
@@ -180,6 +205,24 @@ impl Service {
             }
             Cancellation::NotFound => Err(no_job(id)),
         }
+    }
+
+    /// The file that a job left, with its bytes.
+    ///
+    /// # Errors
+    /// If there is no such job, it has not succeeded, or it is of a kind that leaves no file.
+    pub async fn job_file(&self, tenant: &TenantId, id: JobId) -> Result<(JobFile, Bytes), ServiceError> {
+        if let Some(file) = self.store.job_file(tenant, id).await? {
+            let bytes = self.blob(&file.blob).await?;
+            return Ok((file, bytes));
+        }
+        let job = self.job(tenant, id).await?;
+        let detail = match job.state {
+            _ if job.kind != JobKind::Predict => "only jobs of kind predict leave a file",
+            JobState::Failed | JobState::Cancelled => "the job has ended without a file",
+            _ => "the job has not ended; the file is there once it has succeeded",
+        };
+        Err(ServiceError { job: Some(id), ..ServiceError::new(Code::JobStateConflict, detail) })
     }
 
     /// # Errors

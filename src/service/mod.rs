@@ -1,6 +1,7 @@
 //! Use cases: what a client may ask for, whatever the protocol. No HTTP words, no SQL words; the
 //! worker is not known here, jobs reach it through the store alone.
 
+mod apply;
 mod browse;
 mod catalog;
 mod census;
@@ -8,8 +9,10 @@ mod deletion;
 mod domains;
 mod error;
 mod events;
+mod found;
 mod jobs;
 mod keys;
+mod model_cache;
 mod models;
 mod predict;
 mod resolve;
@@ -23,12 +26,15 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 pub use crate::ingest::{
     BadDialect, Coding, CsvOptions, Delimiter, Dialect, Format, HeaderRow, MissingMarks, Quote, RoleRequest,
     TextEncoding,
 };
+pub use crate::predictions::Form;
+pub use crate::records::{FileFormat, Include};
 pub use crate::store::Lineage;
 pub use browse::{RolePatch, RowPage};
 pub use catalog::{LearnerEntry, MethodEntry, learner, learners, method, methods};
@@ -39,9 +45,10 @@ pub use error::{Code, Fault, Place, ServiceError};
 pub use events::{EventPage, EventStream};
 pub use jobs::{CancelledJob, NewJobContext, Submitted, Wait};
 pub use keys::{Caller, FreshKey, NewKey, RotateKey, make_key};
+pub use model_cache::ModelCache;
 pub use models::ModelWithVersion;
-pub use predict::{Answer, ModelCache, PredictInput};
-pub use rows::{InlineRows, PredictDocument};
+pub use predict::{PredictInput, PredictOptions, Predicted, include_of};
+pub use rows::PredictDocument;
 pub use schema_guess::{FilePart, GUESS_BYTES, GuessedColumn, SchemaGuess};
 pub use scratch::{Received, Upload};
 pub use spec::JobRequest;
@@ -60,7 +67,7 @@ pub struct Limits {
     pub max_predict_rows: usize,
     pub max_queued_jobs: i64,
     pub keep_keys: Duration,
-    pub max_loaded_models: usize,
+    pub model_cache_bytes: u64,
 }
 
 /// The use cases over their collaborators.
@@ -71,6 +78,9 @@ pub struct Service {
     limits: Limits,
     models: ModelCache,
     keys: keys::Keyring,
+    found: found::FoundModels,
+    /// One for each core: more long predictions at a time would only take each other's caches.
+    predicting: Arc<Semaphore>,
     scratch: PathBuf,
     stopping: CancellationToken,
 }
@@ -103,7 +113,9 @@ impl Service {
             store: with.store,
             blobs: with.blobs,
             clock: with.clock,
-            models: ModelCache::new(limits.max_loaded_models),
+            models: ModelCache::new(limits.model_cache_bytes),
+            found: found::FoundModels::default(),
+            predicting: Arc::new(Semaphore::new(std::thread::available_parallelism().map_or(1, usize::from))),
             limits,
             scratch: with.scratch,
             stopping: with.stopping,

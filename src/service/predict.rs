@@ -1,68 +1,74 @@
 //! Predictions: the model file is loaded once, kept while it is used, and run off the async threads.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use adaptation::engine::FittedModel;
-use adaptation::learners::Prediction;
+use adaptation::features::InputProblem;
 use bytes::Bytes;
 use tokio::task::spawn_blocking;
 
 use super::domains::of_ingest;
 use super::error::{Code, ServiceError};
-use super::rows::InlineRows;
+use super::rows::{InlineRows, PredictDocument};
 use super::{DomainOptions, Service};
 use crate::ingest;
-use crate::records::{ModelId, ModelVersionRecord, TenantId, VersionedReference};
-
-/// Loaded models, the most recently used last; at most as many as the bound says.
-pub struct ModelCache {
-    loaded: Mutex<Vec<(String, Arc<FittedModel>)>>,
-    bound: usize,
-}
+use crate::predictions::{Answer, Form};
+use crate::records::{Include, ModelId, ModelVersionRecord, TenantId, VersionedReference};
 
 /// Rows to predict.
-#[derive(Debug, Clone)]
+#[expect(clippy::large_enum_variant, reason = "there is one a request, which is moved twice")]
 pub enum PredictInput {
-    Rows(InlineRows),
+    /// A document, and what reads it.
+    Document { bytes: Bytes, read: fn(&[u8]) -> Result<PredictDocument, ServiceError> },
     /// A file in one of the formats that domains are read from.
-    File {
-        bytes: Bytes,
-        options: DomainOptions,
-    },
+    File { bytes: Bytes, options: DomainOptions },
 }
 
-/// Predictions of one model, row by row in the order of the input.
+/// What is asked for, beside the rows.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Answer {
+pub struct PredictOptions {
+    /// A document may ask for more.
+    pub include: Vec<Include>,
+    /// How the predictions are written.
+    pub form: Form,
+}
+
+/// Predictions as they were asked for.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Predicted {
     /// `name@version`
     pub model: String,
     /// What codes and columns of scores stand for; empty for a regression.
     pub classes: Vec<String>,
-    pub prediction: Prediction,
+    pub bytes: Vec<u8>,
 }
 
-impl ModelCache {
-    pub(super) fn new(bound: usize) -> Self {
-        Self { loaded: Mutex::new(Vec::new()), bound: bound.max(1) }
-    }
+/// What a word asks for beside the predictions.
+///
+/// # Errors
+/// The words that there are.
+pub fn include_of(word: &str) -> Result<Include, String> {
+    let known = || format!("known are {}", Include::ALL.map(Include::as_str).join(", "));
+    Include::ALL.into_iter().find(|i| i.as_str() == word).ok_or_else(known)
+}
 
-    fn get(&self, blob: &str) -> Option<Arc<FittedModel>> {
-        let mut loaded = self.loaded.lock().unwrap_or_else(PoisonError::into_inner);
-        let at = loaded.iter().position(|(b, _)| b == blob)?;
-        let entry = loaded.remove(at);
-        let model = entry.1.clone();
-        loaded.push(entry);
-        Some(model)
-    }
+/// Rows times bytes of the model up to which a prediction is made where it is asked for: well below a millisecond, and
+/// cheaper than a hop to a thread for such work.
+const INLINE_WORK: u64 = 1 << 20;
 
-    fn put(&self, blob: &str, model: Arc<FittedModel>) {
-        let mut loaded = self.loaded.lock().unwrap_or_else(PoisonError::into_inner);
-        loaded.retain(|(b, _)| b != blob);
-        while loaded.len() >= self.bound {
-            loaded.remove(0);
-        }
-        loaded.push((blob.to_owned(), model));
-    }
+/// Documents up to this size are read where they come, which takes a fraction of a millisecond.
+const INLINE_BYTES: usize = 64 << 10;
+
+/// A prediction with all but its rows.
+struct Call {
+    /// `name@version`
+    name: String,
+    model: Arc<FittedModel>,
+    /// Of its file: what one row costs at most, about.
+    n_bytes: u64,
+    max_rows: usize,
+    include: Vec<Include>,
+    form: Form,
 }
 
 impl Service {
@@ -73,56 +79,109 @@ impl Service {
         tenant: &TenantId,
         reference: &VersionedReference<ModelId>,
         input: PredictInput,
-    ) -> Result<Answer, ServiceError> {
-        let found = self.model_version_at(tenant, reference).await?;
-        let model = self.loaded(&found).await?;
-        let name = format!("{}@{}", found.name, found.version);
-        let most = self.limits.max_predict_rows;
-        let run = match input {
-            PredictInput::Rows(rows) => spawn_blocking(move || run(name, &model, rows, most)),
+        options: PredictOptions,
+    ) -> Result<Predicted, ServiceError> {
+        let found = self.found_model(tenant, reference).await?;
+        let PredictOptions { include, form } = options;
+        let mut call = Call {
+            name: format!("{}@{}", found.name, found.version),
+            model: self.loaded(&found).await?,
+            n_bytes: u64::try_from(found.n_bytes).unwrap_or(u64::MAX),
+            max_rows: self.limits.max_predict_rows,
+            include,
+            form,
+        };
+        // One hop for all that is long: reading, predicting and writing share what they have in the cache.
+        let work: Box<dyn FnOnce() -> Result<Predicted, ServiceError> + Send> = match input {
+            PredictInput::Document { bytes, read } if bytes.len() <= INLINE_BYTES => {
+                let rows = call.rows_of(read(&bytes)?)?;
+                if rows.work().saturating_mul(call.n_bytes) <= INLINE_WORK {
+                    return call.answer(&rows);
+                }
+                Box::new(move || call.answer(&rows))
+            }
+            PredictInput::Document { bytes, read } => Box::new(move || {
+                let rows = call.rows_of(read(&bytes)?)?;
+                call.answer(&rows)
+            }),
             PredictInput::File { bytes, options } => {
                 let settings = self.ingest_options(&options);
-                spawn_blocking(move || {
+                Box::new(move || {
                     let table = ingest::read_rows(&bytes, &settings).map_err(|e| of_ingest(&e))?;
-                    run(name, &model, InlineRows::of_file(table), most)
+                    call.answer(&InlineRows::of_file(table))
                 })
             }
         };
-        run.await.map_err(ServiceError::internal)?
+        let permit = Arc::clone(&self.predicting).acquire_owned().await.map_err(ServiceError::internal)?;
+        // The permit goes along: a client that hangs up does not end the work.
+        let held = move || {
+            let _permit = permit;
+            work()
+        };
+        spawn_blocking(held).await.map_err(ServiceError::internal)?
     }
 
     pub(super) async fn loaded(&self, found: &ModelVersionRecord) -> Result<Arc<FittedModel>, ServiceError> {
-        let blob = &found.blob;
-        if let Some(model) = self.models.get(blob) {
-            return Ok(model);
-        }
-        let bytes = self.blob(blob).await?;
-        let load = move || FittedModel::load(&bytes);
-        let loaded = spawn_blocking(load).await.map_err(ServiceError::internal)?;
-        let model = Arc::new(loaded.map_err(|e| ServiceError {
-            cause: Some(e.to_string()),
+        let corrupt = |cause: String| ServiceError {
+            cause: Some(cause),
             ..ServiceError::new(Code::ModelCorrupt, "the stored model file cannot be read")
-        })?);
-        self.models.put(blob, model.clone());
-        Ok(model)
+        };
+        let load = async {
+            let bytes = self.blob(&found.blob).await.map_err(|e| match e.code {
+                // Gone, or not what its name says.
+                Code::Internal => corrupt(e.cause.unwrap_or_default()),
+                _ => e,
+            })?;
+            let load = move || FittedModel::load(&bytes);
+            spawn_blocking(load).await.map_err(ServiceError::internal)?.map_err(|e| corrupt(e.to_string()))
+        };
+        self.models.get(&found.blob, u64::try_from(found.n_bytes).unwrap_or(u64::MAX), load).await
     }
 }
 
-fn run(name: String, model: &FittedModel, rows: InlineRows, most: usize) -> Result<Answer, ServiceError> {
-    let n = rows.n_rows();
-    if n > most {
-        return Err(ServiceError::new(Code::TooManyRows, format!("{n} rows, at most {most} are predicted at once")));
+impl Call {
+    /// The rows of a document; what it includes joins the rest.
+    fn rows_of(&mut self, document: PredictDocument) -> Result<InlineRows, ServiceError> {
+        self.include.extend(document.include()?);
+        document.into_rows()
     }
-    if n == 0 {
-        return Err(ServiceError::new(Code::DataEmpty, "there are no rows to predict"));
+
+    fn answer(self, rows: &InlineRows) -> Result<Predicted, ServiceError> {
+        self.check(rows.n_rows())?;
+        let named = (self.name, self.model.as_ref());
+        let answer = Answer::of(named, &rows.table, &self.include).map_err(|problems| refused(rows, &problems))?;
+        metrics::counter!("predict_rows_total").increment(rows.n_rows() as u64);
+        let bytes = answer.write(self.form).map_err(ServiceError::internal)?;
+        Ok(Predicted { model: answer.model, classes: answer.classes, bytes })
     }
-    let prediction = model.predict(&rows.table).map_err(|problems| {
-        let many = if problems.len() == 1 { "1 problem".into() } else { format!("{} problems", problems.len()) };
-        let finite = problems.iter().all(|p| p.code != "not_finite");
-        let code = if finite { Code::InputSchemaMismatch } else { Code::InputNotFinite };
-        let error = ServiceError::new(code, format!("{many} in {n} rows"));
-        ServiceError { faults: problems.iter().map(|p| rows.fault(p)).collect(), ..error }
-    })?;
-    metrics::counter!("predict_rows_total").increment(n as u64);
-    Ok(Answer { model: name, classes: model.manifest().classes.clone(), prediction })
+
+    fn check(&self, n_rows: usize) -> Result<(), ServiceError> {
+        let odd = |detail| Err(ServiceError::parameter(Code::InvalidParameter, "include", detail));
+        if let Some(what) = self.include.iter().find(|i| !self.form.holds(**i)) {
+            return odd(format!("{} has no place for {}", self.form.media_type(), what.as_str()));
+        }
+        if self.include.contains(&Include::SourceOnly) && !self.model.keeps_source_only() {
+            let name = &self.name;
+            return odd(format!(
+                "{name} was stored before source_only was kept beside models; adapt it again to have it"
+            ));
+        }
+        if n_rows > self.max_rows {
+            let detail = format!("{n_rows} rows, at most {} are predicted at once", self.max_rows);
+            return Err(ServiceError::new(Code::TooManyRows, detail));
+        }
+        match n_rows {
+            0 => Err(ServiceError::new(Code::DataEmpty, "there are no rows to predict")),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Rows that the model cannot take.
+fn refused(rows: &InlineRows, problems: &[InputProblem]) -> ServiceError {
+    let many = if problems.len() == 1 { "1 problem".into() } else { format!("{} problems", problems.len()) };
+    let finite = problems.iter().all(|p| p.code != "not_finite");
+    let code = if finite { Code::InputSchemaMismatch } else { Code::InputNotFinite };
+    let error = ServiceError::new(code, format!("{many} in {} rows", rows.n_rows()));
+    ServiceError { faults: problems.iter().map(|p| rows.fault(p)).collect(), ..error }
 }

@@ -69,8 +69,8 @@ impl Service {
             seed: draft.seed,
             model,
             base: inputs.base.as_ref().map(|(m, _)| format!("{}@{}", m.name, m.version)),
-            deadline: draft.deadline.map(|(text, _)| text),
-            labels: draft.labels,
+            deadline: draft.terms.deadline.map(|(text, _)| text),
+            labels: draft.terms.labels,
             time_budget: draft.time_budget,
             risk: draft.risk,
         })
@@ -104,7 +104,7 @@ impl Service {
 }
 
 /// The same refusal, with its place in the spec.
-fn at_pointer(error: ServiceError, pointer: &str) -> ServiceError {
+pub(super) fn at_pointer(error: ServiceError, pointer: &str) -> ServiceError {
     let cause = error.cause;
     ServiceError { cause, ..ServiceError::at(error.code, pointer, error.detail) }
 }

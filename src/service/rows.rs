@@ -1,6 +1,9 @@
 //! Rows that come inside a request as JSON records or arrays, and the table that they make.
 //! Numbers go straight into cells, never through a tree of JSON values.
 
+mod cells;
+mod scan;
+
 use std::collections::HashMap;
 use std::fmt;
 
@@ -10,7 +13,10 @@ use adaptation::params::escape_pointer;
 use serde::de::{DeserializeSeed, Error as _, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
+use self::scan::Scanned;
 use super::error::{Code, Fault, Place, ServiceError};
+use super::predict::include_of;
+use crate::records::Include;
 
 /// One value of a row.
 #[derive(Debug, Clone, PartialEq)]
@@ -51,6 +57,12 @@ pub struct PredictDocument {
     columns: Option<Vec<String>>,
     #[serde(default)]
     data: Option<Vec<Vec<Cell>>>,
+    /// Words of [`Include`], as the parameter of that name has them.
+    #[serde(default)]
+    include: Vec<String>,
+    /// The rows, where the usual form was scanned.
+    #[serde(skip)]
+    scanned: Option<InlineRows>,
 }
 
 /// Cells of records, column by column.
@@ -62,10 +74,34 @@ struct Records {
 }
 
 impl PredictDocument {
+    /// What the document asks for beside the predictions.
+    ///
+    /// # Errors
+    /// A word that is not known.
+    pub fn include(&self) -> Result<Vec<Include>, ServiceError> {
+        let read = |(i, word): (usize, &String)| {
+            let refused = |known| ServiceError::at(Code::InvalidParameter, format!("/include/{i}"), known);
+            include_of(word).map_err(refused)
+        };
+        self.include.iter().enumerate().map(read).collect()
+    }
+
+    /// Reads a document of the usual form several times faster than `serde_json` does; `None` leaves it to that, with
+    /// the same outcome and the words for what is wrong.
+    pub fn scan(bytes: &[u8]) -> Option<Self> {
+        let Scanned { columns, n_rows, are_records, include } = scan::document(bytes)?;
+        let written = if are_records { Written::Records } else { Written::Arrays };
+        let rows = InlineRows { table: Table::new(columns), n_rows, written };
+        Some(Self { include, scanned: Some(rows), ..Self::default() })
+    }
+
     /// # Errors
     /// If neither or both forms are given, a row has another length than `columns`, or a column is
     /// named twice.
     pub fn into_rows(self) -> Result<InlineRows, ServiceError> {
+        if let Some(rows) = self.scanned {
+            return Ok(rows);
+        }
         match (self.rows, self.columns, self.data) {
             (Some(records), None, None) => Ok(InlineRows::new(records.columns, records.n_rows, Written::Records)),
             (None, Some(columns), Some(data)) => arrays(columns, data),
@@ -113,6 +149,11 @@ impl InlineRows {
         self.n_rows
     }
 
+    /// Rows, as a factor of what predicting them costs.
+    pub(super) fn work(&self) -> u64 {
+        self.n_rows as u64
+    }
+
     /// Where a problem of the table stands in what was sent.
     pub(super) fn fault(&self, problem: &InputProblem) -> Fault {
         let at = match (self.written, problem.row) {
@@ -131,19 +172,28 @@ impl InlineRows {
 }
 
 fn values_of(cells: Vec<Cell>) -> Values {
-    let all = |good: fn(&Cell) -> bool| cells.iter().all(|c| *c == Cell::Missing || good(c));
-    if all(|c| matches!(c, Cell::Boolean(_))) && cells.iter().any(|c| *c != Cell::Missing) {
+    let (mut booleans, mut integers, mut numbers, mut words) = (false, false, false, false);
+    for cell in &cells {
+        match cell {
+            Cell::Missing => {}
+            Cell::Boolean(_) => booleans = true,
+            Cell::Integer(_) => integers = true,
+            Cell::Number(_) => numbers = true,
+            Cell::Text(_) => words = true,
+        }
+    }
+    if booleans && !integers && !numbers && !words {
         let value = |c: &Cell| if let Cell::Boolean(b) = c { Some(*b) } else { None };
         return Values::Boolean(cells.iter().map(value).collect());
     }
-    if all(|c| matches!(c, Cell::Integer(_))) {
-        let value = |c: &Cell| if let Cell::Integer(i) = c { Some(*i) } else { None };
-        return Values::Integer(cells.iter().map(value).collect());
+    if booleans || words {
+        return Values::Text(cells.into_iter().map(word).collect());
     }
-    if all(|c| matches!(c, Cell::Integer(_) | Cell::Number(_))) {
+    if numbers {
         return Values::Number(cells.iter().map(number).collect());
     }
-    Values::Text(cells.into_iter().map(word).collect())
+    let value = |c: &Cell| if let Cell::Integer(i) = c { Some(*i) } else { None };
+    Values::Integer(cells.iter().map(value).collect())
 }
 
 fn number(cell: &Cell) -> Option<f64> {
@@ -276,38 +326,4 @@ impl<'de> Visitor<'de> for OneRecord<'_> {
 const MAX_RECORD_COLUMNS: usize = 20_000;
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn rows(json: &str) -> Result<InlineRows, String> {
-        let document: PredictDocument = serde_json::from_str(json).map_err(|e| e.to_string())?;
-        document.into_rows().map_err(|e| e.to_string())
-    }
-
-    #[test]
-    fn both_forms_make_the_same_table() {
-        let records = rows(r#"{"rows":[{"a":1,"b":"x"},{"b":null,"a":2.5,"c":true}]}"#).expect("records");
-        let arrays = rows(r#"{"columns":["a","b","c"],"data":[[1,"x",null],[2.5,null,true]]}"#).expect("arrays");
-        let table = records.table;
-        assert_eq!(table, arrays.table);
-        assert_eq!(table.column("a").map(|c| c.values.clone()), Some(Values::Number(vec![Some(1.0), Some(2.5)])));
-        assert_eq!(table.column("c").map(|c| c.values.clone()), Some(Values::Boolean(vec![None, Some(true)])));
-    }
-
-    #[track_caller]
-    fn refused(json: &str, word: &str) {
-        let error = rows(json).expect_err("refused");
-        assert!(error.contains(word), "{error}");
-    }
-
-    #[test]
-    fn what_is_no_table_is_refused() {
-        refused(r#"{"rows":[{"a":1,"a":2}]}"#, "twice");
-        refused(r#"{"rows":[{"a":[1]}]}"#, "expected a number");
-        refused(r#"{"rows":[1]}"#, "an object");
-        refused(r#"{"columns":["a","a"],"data":[]}"#, "twice");
-        refused(r#"{"columns":["a"],"data":[[1,2]]}"#, "2 values for 1");
-        refused(r#"{"columns":["a"]}"#, "either");
-        refused(r#"{"row":[]}"#, "unknown field");
-    }
-}
+mod tests;

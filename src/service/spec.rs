@@ -18,7 +18,7 @@ use crate::records::{DomainId, JobKind, ModelId, Name, Risk, VersionedReference}
 pub(super) const MAX_SOURCES: usize = 100;
 const MAX_LABELS: usize = 64;
 const MAX_LABEL_BYTES: usize = 256;
-const LATER_KINDS: [&str; 6] = ["select", "compare", "evaluate", "predict", "monitor_check", "export"];
+const LATER_KINDS: [&str; 4] = ["select", "compare", "monitor_check", "export"];
 
 /// The document that starts a job. Unknown fields are refused.
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -55,6 +55,12 @@ pub struct JobRequest {
     pub time_budget: Option<String>,
     #[serde(default)]
     pub risk: Option<Risk>,
+    /// Of the file that `predict` leaves.
+    #[serde(default)]
+    pub format: Option<String>,
+    /// What `predict` writes beside each prediction.
+    #[serde(default)]
+    pub include: Option<Vec<String>>,
 }
 
 /// A request whose every field holds by itself; what depends on stored data is still open.
@@ -69,17 +75,44 @@ pub(super) struct Drafted {
     pub seed: u64,
     pub model: Option<Name>,
     pub base: Option<VersionedReference<ModelId>>,
-    pub priority: i64,
-    pub max_attempts: i64,
-    pub deadline: Option<(String, Duration)>,
-    pub labels: BTreeMap<String, String>,
+    pub terms: Terms,
     pub time_budget: Option<String>,
     pub risk: Option<Risk>,
 }
 
+/// What every kind of job may be told about how it is run.
+#[derive(Clone)]
+pub(super) struct Terms {
+    pub priority: i64,
+    pub max_attempts: i64,
+    pub deadline: Option<(String, Duration)>,
+    pub labels: BTreeMap<String, String>,
+}
+
+impl Terms {
+    /// Takes the fields out of a request. The seed is checked with them.
+    pub(super) fn of(request: &mut JobRequest, faults: &mut Faults) -> Self {
+        let priority = request.priority.unwrap_or(0);
+        if !(-10..=10).contains(&priority) {
+            faults.invalid("/priority", format!("{priority} is not between -10 and 10"));
+        }
+        let max_attempts = request.max_attempts.unwrap_or(3);
+        if !(1..=100).contains(&max_attempts) {
+            faults.invalid("/max_attempts", format!("{max_attempts} is not between 1 and 100"));
+        }
+        if request.seed.is_some_and(|seed| i64::try_from(seed).is_err()) {
+            faults.invalid("/seed", "a seed is at most 9223372036854775807");
+        }
+        let deadline = request.deadline.take().and_then(|t| Some((t.clone(), duration(&t, "/deadline", faults)?)));
+        let labels = request.labels.take().unwrap_or_default();
+        check_labels(&labels, faults);
+        Self { priority, max_attempts, deadline, labels }
+    }
+}
+
 /// Collects faults while fields are read.
 #[derive(Default)]
-struct Faults(Vec<Fault>);
+pub(super) struct Faults(Vec<Fault>);
 
 impl Faults {
     fn add(&mut self, code: Code, pointer: impl Into<String>, detail: impl Into<String>) {
@@ -87,7 +120,15 @@ impl Faults {
         self.0.push(Fault { at, code: code.as_str().to_owned(), detail: detail.into() });
     }
 
-    fn invalid(&mut self, pointer: impl Into<String>, detail: impl Into<String>) {
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    pub(super) fn into_error(self) -> ServiceError {
+        ServiceError::of_faults(self.0)
+    }
+
+    pub(super) fn invalid(&mut self, pointer: impl Into<String>, detail: impl Into<String>) {
         self.add(Code::InvalidParameter, pointer, detail);
     }
 
@@ -103,8 +144,9 @@ impl Faults {
 impl JobRequest {
     /// # Errors
     /// Every field that cannot hold, whatever is stored.
-    pub(super) fn draft(self) -> Result<Drafted, ServiceError> {
+    pub(super) fn draft(mut self) -> Result<Drafted, ServiceError> {
         let mut faults = Faults::default();
+        let terms = Terms::of(&mut self, &mut faults);
         let kind = kind_of(&self.kind, &mut faults);
         let kind_known = kind.is_some();
         let kind = kind.unwrap_or(JobKind::Adapt);
@@ -128,22 +170,12 @@ impl JobRequest {
             }
         });
         let base = base_of(kind, self.base, &mut faults);
-        let priority = self.priority.unwrap_or(0);
-        if !(-10..=10).contains(&priority) {
-            faults.invalid("/priority", format!("{priority} is not between -10 and 10"));
+        for (pointer, given) in [("/format", self.format.is_some()), ("/include", self.include.is_some())] {
+            if given && kind_known {
+                faults.invalid(pointer, "only predict leaves a file; leave this out");
+            }
         }
-        let max_attempts = self.max_attempts.unwrap_or(3);
-        if !(1..=100).contains(&max_attempts) {
-            faults.invalid("/max_attempts", format!("{max_attempts} is not between 1 and 100"));
-        }
-        let seed = self.seed.unwrap_or(0);
-        if i64::try_from(seed).is_err() {
-            faults.invalid("/seed", "a seed is at most 9223372036854775807");
-        }
-        let deadline = self.deadline.and_then(|t| Some((t.clone(), duration(&t, "/deadline", &mut faults)?)));
         let time_budget = self.time_budget.filter(|t| duration(t, "/time_budget", &mut faults).is_some());
-        let labels = self.labels.unwrap_or_default();
-        check_labels(&labels, &mut faults);
         match (target, method) {
             (Some(target), Some(method)) if faults.0.is_empty() => Ok(Drafted {
                 kind,
@@ -153,13 +185,10 @@ impl JobRequest {
                 learner,
                 features,
                 evaluation,
-                seed,
+                seed: self.seed.unwrap_or(0),
                 model,
                 base,
-                priority,
-                max_attempts,
-                deadline,
-                labels,
+                terms,
                 time_budget,
                 risk: self.risk,
             }),
@@ -171,10 +200,11 @@ impl JobRequest {
 fn kind_of(text: &str, faults: &mut Faults) -> Option<JobKind> {
     let kind = JobKind::ALL.into_iter().find(|k| k.as_str() == text);
     if kind.is_none() {
+        let known = JobKind::ALL.map(JobKind::as_str);
         let detail = if LATER_KINDS.contains(&text) {
-            format!("{text:?} is not available in this version; available are adapt and fine_tune")
+            format!("{text:?} is not available in this version; available are {}", known.join(", "))
         } else {
-            "known are adapt and fine_tune".to_owned()
+            format!("known are {}", known.join(", "))
         };
         faults.invalid("/kind", detail);
     }
@@ -205,7 +235,7 @@ fn sources_of(kind: JobKind, sources: Option<Vec<String>>, faults: &mut Faults) 
     sources.iter().enumerate().filter_map(read).collect()
 }
 
-fn reference<I>(text: &str, pointer: &str, faults: &mut Faults) -> Option<VersionedReference<I>>
+pub(super) fn reference<I>(text: &str, pointer: &str, faults: &mut Faults) -> Option<VersionedReference<I>>
 where
     VersionedReference<I>: std::str::FromStr<Err = crate::records::BadName>,
 {
@@ -239,7 +269,7 @@ fn method_of(kind: JobKind, kind_known: bool, choice: Option<Choice>, faults: &m
             faults.invalid("/method/id", "fine_tune has the one method fine_tuning");
             return None;
         }
-        (JobKind::Adapt, None) => {
+        (_, None) => {
             // An unknown kind may not need a method; its own fault is enough.
             if kind_known {
                 faults.invalid("/method", "adapt requires a method; GET /v1/methods lists them");

@@ -11,9 +11,9 @@ use thiserror::Error;
 use tokio::sync::broadcast;
 
 use crate::records::{
-    DomainId, DomainRecord, DomainVersionRecord, IdempotencyRecord, Intent, JobError, JobEvent, JobFilter, JobId,
-    JobKind, JobRecord, JobState, KeyId, KeyRecord, ModelId, ModelRecord, ModelVersionRecord, NewDomainVersion, NewJob,
-    NewModelVersion, PageRequest, Progress, Reference, Rotation, TenantId, Timestamp,
+    DomainId, DomainRecord, DomainVersionRecord, IdempotencyRecord, Intent, JobError, JobEvent, JobFile, JobFilter,
+    JobId, JobKind, JobRecord, JobState, KeyId, KeyRecord, ModelId, ModelRecord, ModelVersionRecord, NewDomainVersion,
+    NewJob, NewModelVersion, PageRequest, Progress, Reference, Rotation, TenantId, Timestamp,
 };
 
 pub use sqlite::{SqliteOptions, SqliteStore};
@@ -89,6 +89,8 @@ pub enum Deletion {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Completion {
     pub model: Option<NewModelVersion>,
+    /// The file that the job leaves.
+    pub file: Option<JobFile>,
     pub metrics: Value,
     /// Merged with `{"model": "name@version"}` where there is a model.
     pub result: Value,
@@ -174,6 +176,8 @@ pub trait Store: Send + Sync + 'static {
     async fn job_counts(&self) -> Result<Vec<(JobState, JobKind, i64)>, StoreError>;
     /// Since when the queued job that could have run earliest could have.
     async fn oldest_queued(&self) -> Result<Option<Timestamp>, StoreError>;
+    /// The file that a job left.
+    async fn job_file(&self, tenant: &TenantId, id: JobId) -> Result<Option<JobFile>, StoreError>;
     async fn queue_depth(&self) -> Result<QueueDepth, StoreError>;
     /// The place of a job among those of its tenant that may be claimed at `now`, in the order in which
     /// they will be; 1 is next. `None` where it is not queued, waits for a later time, or stands behind
@@ -245,6 +249,9 @@ pub trait Store: Send + Sync + 'static {
         rotation: Rotation,
     ) -> Result<Option<KeyRecord>, StoreError>;
 
+    /// A number that is another one after every commit, whatever was committed: what was read since it was this number
+    /// is what is stored, as long as it is.
+    fn generation(&self) -> u64;
     /// Tells of every commit that touched a job. A receiver that lags must read the database instead.
     fn subscribe(&self) -> broadcast::Receiver<Committed>;
     /// Whether writes are answered: a short transaction, for `/readyz`.

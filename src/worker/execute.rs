@@ -1,4 +1,4 @@
-//! What a job of the kinds `adapt` and `fine_tune` does: loads the domains that its spec names, runs
+//! Runs the jobs of the service. What a job of the kinds `adapt` and `fine_tune` does: loads the domains that its spec names, runs
 //! the library on the attempt's threads, stores the model file, and returns what is to be committed.
 
 use std::sync::Arc;
@@ -18,7 +18,7 @@ use super::{AttemptHandle, Runner};
 use crate::blobs::{BlobError, BlobId, Blobs};
 use crate::ingest::stored;
 use crate::records::{
-    Clock, DomainVersionRecord, JobError, JobRecord, ModelId, ModelVersionRecord, NewModelVersion, StoredSpec,
+    Clock, DomainVersionRecord, JobError, JobKind, JobRecord, ModelId, ModelVersionRecord, NewModelVersion, StoredSpec,
     TenantId, VersionedReference,
 };
 use crate::store::{Completion, Store};
@@ -38,10 +38,10 @@ const PHASES: [(&str, f64); 7] = [
 /// Runs the jobs of the service.
 pub struct Executor {
     store: Arc<dyn Store>,
-    blobs: Blobs,
+    pub(super) blobs: Blobs,
     clock: Arc<dyn Clock>,
     /// What one fit may take beyond its input.
-    memory_bytes: u64,
+    pub(super) memory_bytes: u64,
 }
 
 /// Everything that the library is given, loaded.
@@ -55,7 +55,7 @@ struct Loaded {
 }
 
 /// A version of a domain as it lies in the store.
-struct Stored {
+pub(super) struct Stored {
     record: DomainVersionRecord,
     bytes: Bytes,
 }
@@ -65,7 +65,7 @@ impl Executor {
         Self { store, blobs, clock, memory_bytes }
     }
 
-    async fn domain(&self, tenant: &TenantId, reference: &str, pointer: &str) -> Result<Stored, JobError> {
+    pub(super) async fn domain(&self, tenant: &TenantId, reference: &str, pointer: &str) -> Result<Stored, JobError> {
         let gone = || job_error_at(DATA_DEGENERATE, pointer, format!("domain {reference} is not there any more"));
         let which: VersionedReference<_> = reference.parse().map_err(|_| gone())?;
         let record = self.store.domain_version(tenant, &which.thing, which.version).await?.ok_or_else(gone)?;
@@ -73,8 +73,13 @@ impl Executor {
         Ok(Stored { record, bytes })
     }
 
-    async fn model(&self, tenant: &TenantId, reference: &str) -> Result<(ModelVersionRecord, Bytes), JobError> {
-        let gone = || job_error_at(DATA_DEGENERATE, "/base", format!("model {reference} is not there any more"));
+    pub(super) async fn model(
+        &self,
+        tenant: &TenantId,
+        reference: &str,
+        pointer: &str,
+    ) -> Result<(ModelVersionRecord, Bytes), JobError> {
+        let gone = || job_error_at(DATA_DEGENERATE, pointer, format!("model {reference} is not there any more"));
         let which: VersionedReference<_> = reference.parse().map_err(|_| gone())?;
         let record = self.store.model_version(tenant, &which.thing, which.version).await?.ok_or_else(gone)?;
         let bytes = self.blob(&record.blob).await?;
@@ -93,7 +98,7 @@ impl Executor {
         }
         let target = self.domain(tenant, &spec.target, "/target").await?;
         let base = match &spec.base {
-            Some(base) => Some(self.model(tenant, base).await?),
+            Some(base) => Some(self.model(tenant, base, "/base").await?),
             None => None,
         };
         let engine_spec = spec.engine();
@@ -105,9 +110,19 @@ impl Executor {
 #[async_trait]
 impl Runner for Executor {
     async fn run(&self, job: JobRecord, handle: AttemptHandle) -> Result<Completion, JobError> {
+        match job.kind {
+            JobKind::Adapt | JobKind::FineTune => self.make(job, handle).await,
+            JobKind::Predict | JobKind::Evaluate => self.apply(job, handle).await,
+        }
+    }
+}
+
+impl Executor {
+    /// One attempt of a job that makes a model.
+    async fn make(&self, job: JobRecord, handle: AttemptHandle) -> Result<Completion, JobError> {
         let stored: StoredSpec = serde_json::from_value(job.spec.clone())
             .map_err(|e| job_error(DATA_DEGENERATE, format!("the stored spec is of another release: {e}")))?;
-        let observer = Phased(handle.clone());
+        let observer = Phased(handle.clone(), &PHASES);
         let began = observer.elapsed();
         observer.report(Report::Phase("load"));
         let loaded = self.load(&job.tenant, &stored, &handle).await?;
@@ -117,7 +132,7 @@ impl Runner for Executor {
         let fitted = handle.compute(move || fit(loaded, &observer, memory_bytes, &job_id)).await?;
         let (model, metrics) = fitted.map_err(of_fit)?;
 
-        Phased(handle.clone()).report(Report::Phase("save"));
+        Phased(handle.clone(), &PHASES).report(Report::Phase("save"));
         let signature = json!(model.signature());
         let lineage = model.manifest().lineage.clone();
         let file = model.save().map_err(|e| job_error(NUMERICAL_ERROR, format!("the model cannot be saved: {e}")))?;
@@ -133,7 +148,7 @@ impl Runner for Executor {
             lineage,
         };
         let metrics = of_job(metrics, &job, load_time, handle.peak_bytes());
-        Ok(Completion { model: Some(new), metrics, result: json!({}) })
+        Ok(Completion { model: Some(new), file: None, metrics, result: json!({}) })
     }
 }
 
@@ -158,7 +173,7 @@ fn fit(
 }
 
 /// The published numbers: those of the library, with the job, the time that loading took, and the memory.
-fn of_job(mut metrics: engine::Metrics, job: &JobRecord, load: Duration, peak: Option<u64>) -> Value {
+pub(super) fn of_job(mut metrics: engine::Metrics, job: &JobRecord, load: Duration, peak: Option<u64>) -> Value {
     metrics.memory_bytes.peak = peak;
     let mut metrics = json!(metrics);
     metrics["job"] = json!(job.id);
@@ -198,7 +213,7 @@ fn assemble(
     Ok(Loaded { spec, task, sources, target, base, lineage })
 }
 
-fn table(stored: Stored, pointer: &str) -> Result<DomainTable, JobError> {
+pub(super) fn table(stored: Stored, pointer: &str) -> Result<DomainTable, JobError> {
     let name = format!("{}@{}", stored.record.name, stored.record.version);
     let table = stored::read_parquet(stored.bytes)
         .map_err(|e| job_error_at(IO_ERROR, pointer, format!("the table of {name} cannot be read: {e}")))?;
@@ -209,7 +224,7 @@ fn table(stored: Stored, pointer: &str) -> Result<DomainTable, JobError> {
 }
 
 /// The error of a job from that of a fit.
-fn of_fit(error: FitError) -> JobError {
+pub(super) fn of_fit(error: FitError) -> JobError {
     let message = error.to_string();
     match &error {
         FitError::Invalid { pointer, .. } => job_error_at(error.code(), pointer.clone(), message),
@@ -231,15 +246,15 @@ impl From<BlobError> for JobError {
 
 /// Gives each phase its part of the progress bar.
 #[derive(Clone)]
-struct Phased(AttemptHandle);
+pub(super) struct Phased(pub(super) AttemptHandle, pub(super) &'static [(&'static str, f64)]);
 
 impl Observer for Phased {
     fn report(&self, report: Report<'_>) {
         if let Report::Phase(name) = report
-            && let Some(at) = PHASES.iter().position(|(phase, _)| *phase == name)
+            && let Some(at) = self.1.iter().position(|(phase, _)| *phase == name)
         {
-            let from = if at == 0 { 0.0 } else { PHASES[at - 1].1 };
-            self.0.window(from..=PHASES[at].1);
+            let from = if at == 0 { 0.0 } else { self.1[at - 1].1 };
+            self.0.window(from..=self.1[at].1);
             self.0.report(report);
             self.0.report(Report::Step { step: 0, total: Some(1) });
             return;

@@ -6,6 +6,7 @@
 //! says so; from then on the fence keeps out whatever the runner still does, and the slot is free when
 //! its computation returns.
 
+mod apply;
 mod attempt;
 pub mod errors;
 mod execute;

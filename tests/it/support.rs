@@ -96,6 +96,30 @@ impl TestApp {
         Answer { status: response.status().as_u16(), headers: response.headers().clone(), text }
     }
 
+    /// Posts, and gives an answer that is no text beside its head.
+    #[track_caller]
+    pub(crate) fn bytes(&self, path: &str, headers: &[(&str, &str)], body: &[u8]) -> (Answer, Vec<u8>) {
+        let mut request = self.agent.post(self.url(path));
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let mut response = request.send(body).expect("an answer");
+        let bytes = response.body_mut().read_to_vec().expect("bytes");
+        let head =
+            Answer { status: response.status().as_u16(), headers: response.headers().clone(), text: String::new() };
+        (head, bytes)
+    }
+
+    /// Gets what may be no text.
+    #[track_caller]
+    pub(crate) fn download(&self, path: &str) -> (Answer, Vec<u8>) {
+        let mut response = self.agent.get(self.url(path)).call().expect("an answer");
+        let bytes = response.body_mut().read_to_vec().expect("bytes");
+        let head =
+            Answer { status: response.status().as_u16(), headers: response.headers().clone(), text: String::new() };
+        (head, bytes)
+    }
+
     #[track_caller]
     pub(crate) fn get(&self, path: &str) -> Answer {
         let get = || self.agent.get(self.url(path)).call();

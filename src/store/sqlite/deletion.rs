@@ -24,10 +24,13 @@ const MODELS_OF_DOMAIN: &str = "SELECT m.name || '@' || v.version AS needs
     WHERE substr(made_of.value ->> 'domain', 1, instr(made_of.value ->> 'domain', '@') - 1) = ?2
       AND made_of.value ->> 'identity' IN (SELECT identity FROM domain_versions WHERE domain_id = ?3)) LIMIT 5";
 
-/// Jobs of ?1 that have not ended and read the model ?2.
+/// Jobs of ?1 that have not ended and read the model ?2: the base of some, what others apply. In the specs of fits `model`
+/// is a name without a version, of the model that they make.
 const JOBS_OF_MODEL: &str = "SELECT id AS needs FROM jobs
   WHERE tenant_id = ?1 AND state IN ('queued', 'running', 'paused')
-    AND substr(json_extract(spec, '$.base'), 1, instr(json_extract(spec, '$.base'), '@') - 1) = ?2 LIMIT 5";
+    AND EXISTS (SELECT 1 FROM (SELECT json_extract(spec, '$.base') AS value
+                               UNION ALL SELECT json_extract(spec, '$.model') AS value) AS named
+      WHERE substr(named.value, 1, instr(named.value, '@') - 1) = ?2) LIMIT 5";
 
 pub(super) async fn domain(
     tx: &mut Tx,
@@ -66,7 +69,8 @@ pub(super) async fn model(tx: &mut Tx, tenant: &TenantId, id: ModelId) -> Result
 
 pub(super) async fn names_blob(readers: &SqlitePool, blob: &str) -> Result<bool, StoreError> {
     let sql = "SELECT EXISTS (SELECT 1 FROM domain_versions WHERE blob = ?1)
-      OR EXISTS (SELECT 1 FROM model_versions WHERE blob = ?1) AS named";
+      OR EXISTS (SELECT 1 FROM model_versions WHERE blob = ?1)
+      OR EXISTS (SELECT 1 FROM job_files WHERE blob = ?1) AS named";
     Ok(sqlx::query(sql).bind(blob).fetch_one(readers).await?.try_get("named")?)
 }
 

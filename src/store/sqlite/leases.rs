@@ -107,6 +107,9 @@ pub(super) async fn complete(
         if let Some((new, next)) = model {
             models::insert_version(tx, &job, new, next, now).await?;
         }
+        if let Some(file) = &completion.file {
+            models::insert_file(tx, &job, file).await?;
+        }
         models::insert_metrics(tx, &job, &completion.metrics).await?;
         let event = StateEvent { model: name.as_deref(), attempt: Some(job.attempt), ..StateEvent::of(state) };
         append_state(tx, lease.job, event, now).await?;

@@ -27,9 +27,9 @@ use super::{
     StoreError,
 };
 use crate::records::{
-    DomainId, DomainRecord, DomainVersionRecord, IdempotencyRecord, Intent, JobError, JobEvent, JobFilter, JobId,
-    JobKind, JobRecord, JobState, KeyId, KeyRecord, ModelId, ModelRecord, ModelVersionRecord, NewDomainVersion, NewJob,
-    PageRequest, Progress, Reference, Rotation, TenantId, Timestamp,
+    DomainId, DomainRecord, DomainVersionRecord, IdempotencyRecord, Intent, JobError, JobEvent, JobFile, JobFilter,
+    JobId, JobKind, JobRecord, JobState, KeyId, KeyRecord, ModelId, ModelRecord, ModelVersionRecord, NewDomainVersion,
+    NewJob, PageRequest, Progress, Reference, Rotation, TenantId, Timestamp,
 };
 use writer::{Tx, Writer};
 
@@ -201,6 +201,10 @@ impl Store for SqliteStore {
         jobs::oldest_queued(&self.readers).await
     }
 
+    async fn job_file(&self, tenant: &TenantId, id: JobId) -> Result<Option<JobFile>, StoreError> {
+        models::job_file(&self.readers, tenant, id).await
+    }
+
     async fn queue_depth(&self) -> Result<QueueDepth, StoreError> {
         jobs::depth(&self.readers).await
     }
@@ -311,6 +315,10 @@ impl Store for SqliteStore {
     ) -> Result<Option<KeyRecord>, StoreError> {
         let tenant = tenant.clone();
         self.writer.write(async move |tx: &mut Tx| keys::rotate(tx, &tenant, id, &rotation).await).await
+    }
+
+    fn generation(&self) -> u64 {
+        self.writer.generation()
     }
 
     fn subscribe(&self) -> broadcast::Receiver<Committed> {

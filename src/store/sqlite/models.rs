@@ -1,4 +1,4 @@
-//! Models, their versions and the metrics of the jobs that made them.
+//! Models and their versions, and the metrics and files that jobs leave.
 
 use serde_json::Value;
 use sqlx::Row as _;
@@ -9,7 +9,7 @@ use super::domains::name_or_id;
 use super::rows;
 use super::writer::Tx;
 use crate::records::{
-    JobId, JobRecord, ModelId, ModelRecord, ModelVersionRecord, Name, NewModelVersion, PageRequest, Reference,
+    JobFile, JobId, JobRecord, ModelId, ModelRecord, ModelVersionRecord, Name, NewModelVersion, PageRequest, Reference,
     TenantId, Timestamp,
 };
 
@@ -80,6 +80,31 @@ pub(super) async fn insert_metrics(tx: &mut Tx, job: &JobRecord, metrics: &Value
         .execute(&mut tx.connection)
         .await?;
     Ok(())
+}
+
+pub(super) async fn insert_file(tx: &mut Tx, job: &JobRecord, file: &JobFile) -> Result<(), StoreError> {
+    let sql =
+        "INSERT INTO job_files (job_id, tenant_id, format, blob, n_bytes, n_rows) VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
+    sqlx::query(sql)
+        .bind(job.id.to_string())
+        .bind(&job.tenant.0)
+        .bind(file.format.as_str())
+        .bind(&file.blob)
+        .bind(file.n_bytes)
+        .bind(file.n_rows)
+        .execute(&mut tx.connection)
+        .await?;
+    Ok(())
+}
+
+pub(super) async fn job_file(
+    readers: &SqlitePool,
+    tenant: &TenantId,
+    id: JobId,
+) -> Result<Option<JobFile>, StoreError> {
+    let sql = "SELECT format, blob, n_bytes, n_rows FROM job_files WHERE job_id = ?1 AND tenant_id = ?2";
+    let row = sqlx::query(sql).bind(id.to_string()).bind(&tenant.0).fetch_optional(readers).await?;
+    row.map(|row| rows::job_file(&row)).transpose()
 }
 
 pub(super) async fn metrics(readers: &SqlitePool, tenant: &TenantId, id: JobId) -> Result<Option<Value>, StoreError> {

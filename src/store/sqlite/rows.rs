@@ -11,8 +11,8 @@ use sqlx::sqlite::SqliteRow;
 
 use super::super::StoreError;
 use crate::records::{
-    DomainRecord, DomainVersionRecord, JobEvent, JobKind, JobRecord, JobState, ModelRecord, ModelVersionRecord,
-    TenantId, Timestamp,
+    DomainRecord, DomainVersionRecord, FileFormat, JobEvent, JobFile, JobKind, JobRecord, JobState, ModelRecord,
+    ModelVersionRecord, TenantId, Timestamp,
 };
 
 impl From<sqlx::Error> for StoreError {
@@ -178,4 +178,10 @@ pub(super) fn model_version(row: &SqliteRow) -> Result<ModelVersionRecord, Store
 
 pub(super) fn metrics(row: &SqliteRow) -> Result<serde_json::Value, StoreError> {
     json(row, "metrics")
+}
+
+pub(super) fn job_file(row: &SqliteRow) -> Result<JobFile, StoreError> {
+    let text = row.try_get::<&str, _>("format")?;
+    let format = FileFormat::ALL.into_iter().find(|f| f.as_str() == text).ok_or_else(|| corrupt("format"))?;
+    Ok(JobFile { format, blob: row.try_get("blob")?, n_bytes: row.try_get("n_bytes")?, n_rows: row.try_get("n_rows")? })
 }

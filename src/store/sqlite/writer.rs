@@ -6,6 +6,8 @@
 use std::collections::VecDeque;
 use std::fs::File;
 use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use futures::FutureExt as _;
 use futures::future::LocalBoxFuture;
@@ -42,6 +44,8 @@ impl Tx {
 pub(super) struct Writer {
     queue: mpsc::Sender<Message>,
     committed: broadcast::Sender<Committed>,
+    /// Transactions that ended.
+    generation: Arc<AtomicU64>,
     ended: watch::Receiver<bool>,
 }
 
@@ -98,8 +102,13 @@ impl Writer {
         let (queue, receiver) = mpsc::channel(QUEUE);
         let (committed, _) = broadcast::channel(SUBSCRIBER_LAG);
         let (end, ended) = watch::channel(false);
-        let worker =
-            WriterThread { tx: Tx { connection, touched: Vec::new() }, receiver, committed: committed.clone() };
+        let generation = Arc::new(AtomicU64::new(0));
+        let worker = WriterThread {
+            tx: Tx { connection, touched: Vec::new() },
+            receiver,
+            committed: committed.clone(),
+            generation: Arc::clone(&generation),
+        };
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()
@@ -112,7 +121,7 @@ impl Writer {
                 let _ = end.send(true);
             })
             .map_err(|e| StoreError::Unavailable(e.to_string()))?;
-        Ok(Self { queue, committed, ended })
+        Ok(Self { queue, committed, generation, ended })
     }
 
     /// Runs `work` in a transaction and returns after the commit.
@@ -126,6 +135,10 @@ impl Writer {
         let op = Box::new(Pending { work: Some(work), outcome: None, reply });
         self.queue.send(Message::Write(op)).await.map_err(|_| closed())?;
         answer.await.map_err(|_| closed())?
+    }
+
+    pub(super) fn generation(&self) -> u64 {
+        self.generation.load(Ordering::Acquire)
     }
 
     pub(super) fn subscribe(&self) -> broadcast::Receiver<Committed> {
@@ -144,6 +157,7 @@ struct WriterThread {
     tx: Tx,
     receiver: mpsc::Receiver<Message>,
     committed: broadcast::Sender<Committed>,
+    generation: Arc<AtomicU64>,
 }
 
 impl WriterThread {
@@ -182,6 +196,8 @@ impl WriterThread {
                 ran.extend(waiting.drain(..));
             }
         }
+        // Before the answers, so that who wrote reads what was written.
+        self.generation.fetch_add(1, Ordering::Release);
         for op in ran {
             op.answer(result.clone());
         }

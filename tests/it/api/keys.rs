@@ -246,3 +246,19 @@ fn pages_and_probes_need_no_key_and_name_what_browsers_are_to_keep() {
     }
     app.get("/v1/nothing").problem(404, "route_not_found");
 }
+
+#[test]
+fn a_job_gives_no_predictions_to_whom_a_request_would_not() {
+    let app = TestApp::start();
+    let root = json!({"name": "root", "scopes": ["keys:write", "admin"]});
+    let root = app.post("/v1/keys", &root).json()["token"].as_str().unwrap().to_owned();
+    let key = |scopes: Value| {
+        let made = app.ask(&root, "POST", "/v1/keys", &json!({"name": "k", "scopes": scopes}));
+        made.json()["token"].as_str().unwrap().to_owned()
+    };
+    let spec = json!({"kind": "predict", "model": "m", "target": "d"});
+    let without = app.ask(&key(json!(["jobs:write"])), "POST", "/v1/jobs", &spec);
+    without.problem(403, "insufficient_scope");
+    let with = app.ask(&key(json!(["jobs:write", "models:predict"])), "POST", "/v1/jobs", &spec);
+    with.problem(404, "model_not_found");
+}

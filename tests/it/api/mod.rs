@@ -1,5 +1,6 @@
 //! The interface, as clients meet it: through a socket.
 
+mod apply;
 mod conventions;
 mod domains;
 mod edits;
@@ -8,5 +9,6 @@ mod jobs;
 mod keys;
 mod metrics;
 mod models;
+mod predict;
 mod schema_guess;
 mod specs;

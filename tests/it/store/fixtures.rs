@@ -66,11 +66,11 @@ pub(crate) fn with_model(name: &str, now: Timestamp) -> Completion {
         signature: json!({"columns": []}),
         lineage: json!({"seed": 0}),
     };
-    Completion { model: Some(model), metrics: json!({"accuracy": 0.5}), result: json!({}) }
+    Completion { model: Some(model), file: None, metrics: json!({"accuracy": 0.5}), result: json!({}) }
 }
 
 pub(crate) fn without_model() -> Completion {
-    Completion { model: None, metrics: json!({}), result: json!({}) }
+    Completion { model: None, file: None, metrics: json!({}), result: json!({}) }
 }
 
 impl Database {

@@ -1,6 +1,6 @@
-//! The model file: safetensors, with a manifest as JSON in its header. Version 1. Loading refuses
-//! what lies: another version, sizes that do not fit together, numbers that are not finite, a digest
-//! that is not the content's.
+//! The model file: safetensors, with a manifest as JSON in its header. Version 2 holds source-only beside the model,
+//! version 1 does not. Loading refuses what lies: another version, sizes that do not fit together, numbers that are not
+//! finite, a digest that is not the content's.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -11,13 +11,18 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map as JsonMap, Value};
 use sha2::{Digest, Sha256};
 
-use super::model::{FittedModel, Manifest};
+use super::model::{FittedModel, Manifest, SourceOnly};
 use crate::features::{Map, Pipeline};
+use crate::learners::ErasedLearner;
 use crate::parts::{LoadError, Parts};
 use crate::{learners, methods};
 
-/// The only version so far. A reader of version n reads all versions up to n.
-const VERSION: u32 = 1;
+/// A reader of version n reads all versions up to n. What was read from a file of version 1 is written as one.
+const VERSION: u32 = 2;
+const WITHOUT_SOURCE_ONLY: u32 = 1;
+
+/// The part that came with version 2.
+const SOURCE_ONLY: &str = "source_only";
 
 /// The key of the manifest among the metadata of the safetensors header.
 const KEY: &str = "adaptd";
@@ -44,6 +49,10 @@ impl FittedModel {
         root.put_child("pipeline", self.pipeline.save());
         root.put_child("map", self.map.save());
         root.put_child("predictor", self.predictor.save());
+        if let Some(source_only) = &self.source_only {
+            root.put_child(SOURCE_ONLY, source_only.save());
+        }
+        let version = if self.source_only.is_some() { VERSION } else { WITHOUT_SOURCE_ONLY };
         let (mut values, mut arrays) = (BTreeMap::new(), BTreeMap::new());
         flatten(&root, "", &mut values, &mut arrays);
 
@@ -53,7 +62,7 @@ impl FittedModel {
             .collect();
         let digest =
             digest(&self.manifest, &values, bytes.iter().map(|(n, (s, b))| (n.as_str(), s.as_slice(), b.as_slice())));
-        let header = Header { version: VERSION, manifest: self.manifest.clone(), values, digest };
+        let header = Header { version, manifest: self.manifest.clone(), values, digest };
         let header = serde_json::to_string(&header).map_err(|e| LoadError(e.to_string()))?;
         let views = bytes
             .iter()
@@ -74,9 +83,9 @@ impl FittedModel {
         let header = metadata.metadata().as_ref().and_then(|m| m.get(KEY));
         let header = header.ok_or_else(|| LoadError("not a model file: it has no manifest".into()))?;
         let version = serde_json::from_str::<Value>(header).ok().and_then(|h| h["version"].as_u64());
-        if version != Some(u64::from(VERSION)) {
+        if !version.is_some_and(|v| (1..=u64::from(VERSION)).contains(&v)) {
             return Err(LoadError(format!(
-                "a model file of version {version:?}; this program reads version {VERSION}"
+                "a model file of version {version:?}; this program reads versions 1 to {VERSION}"
             )));
         }
         let header: Header = serde_json::from_str(header).map_err(|e| LoadError(format!("manifest: {e}")))?;
@@ -97,11 +106,11 @@ impl FittedModel {
                 path.rsplit_once('/').ok_or_else(|| LoadError(format!("array {path:?} has no part")))?;
             node(&mut root, parent).arrays.insert(name.to_owned(), array(view)?);
         }
-        assemble(header.manifest, &root)
+        assemble(header.manifest, &root, header.version)
     }
 }
 
-fn assemble(manifest: Manifest, root: &Parts) -> Result<FittedModel, LoadError> {
+fn assemble(manifest: Manifest, root: &Parts, version: u32) -> Result<FittedModel, LoadError> {
     let pipeline = Pipeline::load(root.child("pipeline")?)?;
     let (map, n_columns) = Map::load(root.child("map")?, pipeline.n_features())?;
     let (method, learner) = (&manifest.spec.method.id, &manifest.spec.learner.id);
@@ -114,7 +123,38 @@ fn assemble(manifest: Manifest, root: &Parts) -> Result<FittedModel, LoadError> 
             predictor.n_features()
         )));
     }
-    Ok(FittedModel { manifest, pipeline, map, predictor })
+    let source_only = match version {
+        WITHOUT_SOURCE_ONLY => None,
+        _ => Some(SourceOnly::load(root.child(SOURCE_ONLY)?, learner, pipeline.n_features())?),
+    };
+    Ok(FittedModel { manifest, pipeline, map, predictor, source_only })
+}
+
+impl SourceOnly {
+    /// Without parts where the model is source-only itself.
+    fn save(&self) -> Parts {
+        let mut parts = Parts::default();
+        match self {
+            SourceOnly::Itself => parts.put("itself", true),
+            SourceOnly::Beside { map, predictor } => {
+                parts.put("itself", false).put_child("map", map.save()).put_child("predictor", predictor.save())
+            }
+        };
+        parts
+    }
+
+    fn load(parts: &Parts, learner: &dyn ErasedLearner, n_features: usize) -> Result<Self, LoadError> {
+        if parts.get("itself")? {
+            return Ok(SourceOnly::Itself);
+        }
+        let (map, n_columns) = Map::load(parts.child("map")?, n_features)?;
+        let predictor = learner.load(parts.child("predictor")?)?;
+        if predictor.n_features() != n_columns {
+            let takes = predictor.n_features();
+            return Err(LoadError(format!("source-only takes {takes} columns, it is given {n_columns}")));
+        }
+        Ok(SourceOnly::Beside { map, predictor })
+    }
 }
 
 fn flatten(

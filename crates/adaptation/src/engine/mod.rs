@@ -1,5 +1,6 @@
 //! Spec → fit → score → outcome. The only place where the lists of methods and learners meet.
 
+mod evaluate;
 mod file;
 mod model;
 mod outcome;
@@ -10,6 +11,7 @@ mod spec;
 #[cfg(test)]
 mod tests;
 
+pub use evaluate::evaluate;
 pub use model::{FittedModel, InputColumn, Manifest, Signature};
 pub use outcome::{Confusion, Distances, Memory, Metrics, Mmd2, Scores};
 pub use run::{Input, Outcome, PHASES, run};

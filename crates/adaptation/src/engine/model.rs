@@ -1,5 +1,7 @@
 //! A fitted model: from a table of target rows to predictions.
 
+use std::borrow::Cow;
+
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -42,12 +44,25 @@ pub struct Signature {
     pub classes: Vec<String>,
 }
 
-/// A pipeline, a map into the adapted space, and a predictor there.
+/// A pipeline, a map into the adapted space, and a predictor there; and what stands beside it unadapted.
 pub struct FittedModel {
     pub(super) manifest: Manifest,
     pub(super) pipeline: Pipeline,
     pub(super) map: Map,
     pub(super) predictor: Box<dyn Predictor>,
+    /// `None` for models of files that do not hold it.
+    pub(super) source_only: Option<SourceOnly>,
+}
+
+/// The model without the adaptation, on the same features.
+#[expect(clippy::large_enum_variant, reason = "there is one a model, and most are the large one")]
+pub(super) enum SourceOnly {
+    /// The method was source-only.
+    Itself,
+    Beside {
+        map: Map,
+        predictor: Box<dyn Predictor>,
+    },
 }
 
 impl FittedModel {
@@ -87,11 +102,37 @@ impl FittedModel {
     /// # Errors
     /// Every column that is missing and every value that does not fit, up to twenty.
     pub fn predict(&self, rows: &Table) -> Result<Prediction, Vec<InputProblem>> {
-        Ok(self.predict_features(&self.pipeline.transform(rows)?))
+        Ok(self.predict_adapted(&self.adapt(&self.transform(rows)?)))
     }
 
-    /// Predictions from scaled features, `(n, d)`.
-    pub(super) fn predict_features(&self, x: &Matrix) -> Prediction {
-        self.predictor.predict(&self.map.apply(x))
+    /// Encoded and scaled features of rows, `(n, d)`: the first step of [`FittedModel::predict`].
+    ///
+    /// # Errors
+    /// As [`FittedModel::predict`].
+    pub fn transform(&self, rows: &Table) -> Result<Matrix, Vec<InputProblem>> {
+        self.pipeline.transform(rows)
+    }
+
+    /// Features `(n, d)` in the adapted space, `(n, k)`.
+    pub fn adapt<'a>(&self, x: &'a Matrix) -> Cow<'a, Matrix> {
+        if self.map == Map::Identity { Cow::Borrowed(x) } else { Cow::Owned(self.map.apply(x)) }
+    }
+
+    /// Predictions from the adapted space, `(n, k)`.
+    pub fn predict_adapted(&self, z: &Matrix) -> Prediction {
+        self.predictor.predict(z)
+    }
+
+    /// What the model without the adaptation says of features `(n, d)`; `None` where it was not kept.
+    pub fn predict_source_only(&self, x: &Matrix) -> Option<Prediction> {
+        Some(match self.source_only.as_ref()? {
+            SourceOnly::Itself => self.predict_adapted(&self.adapt(x)),
+            SourceOnly::Beside { map, predictor } => predictor.predict(&map.apply(x)),
+        })
+    }
+
+    /// Whether [`FittedModel::predict_source_only`] answers.
+    pub fn keeps_source_only(&self) -> bool {
+        self.source_only.is_some()
     }
 }

@@ -46,7 +46,8 @@ pub struct Metrics {
 pub struct Confusion {
     pub classes: Vec<String>,
     pub adapted: Vec<Vec<u64>>,
-    pub source_only: Vec<Vec<u64>>,
+    /// `None` where source-only was not kept with the model.
+    pub source_only: Option<Vec<Vec<u64>>>,
 }
 
 /// How far source and target are from each other.

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use super::model::{FittedModel, Manifest};
+use super::model::{FittedModel, Manifest, SourceOnly};
 use super::outcome::{Distances, Memory, Metrics, Mmd2};
 use super::problem::{Prepared, TargetLabels, classes_of, labels_of, prepare, task_of, units_of, unused_columns};
 use super::scoring::{Pair, Scored};
@@ -121,9 +121,8 @@ pub fn run(spec: &Spec, input: &Input, ctx: &mut Ctx) -> Result<Outcome, FitErro
 
 /// Both models of one fit, with what is told about them.
 struct Fit {
+    /// With source-only beside it.
     adapted: FittedModel,
-    /// On the same features, without a map.
-    source_only: Box<dyn Predictor>,
     problem: Problem,
     source_maps: Vec<Map>,
     diagnostics: BTreeMap<String, f64>,
@@ -261,18 +260,19 @@ impl<'a> Run<'a> {
         let began = ctx.elapsed();
         let params = &self.spec.method.params;
         let mut fit_time = Duration::ZERO;
-        let fitted = match self.method.card().id {
-            // It stands beside already; a second fit would give the same.
+        let (fitted, source_only) = match self.method.card().id {
+            // It is there already; a second fit would give the same.
             SOURCE_ONLY => {
                 fit_time = source_only_time;
-                FittedMethod {
-                    maps: DomainMaps::identity(problem.sources.len()),
-                    predictor: self.copy_of(source_only.as_ref(), "/learner")?,
-                    weights: None,
-                    diagnostics: BTreeMap::new(),
-                }
+                let maps = DomainMaps::identity(problem.sources.len());
+                let diagnostics = BTreeMap::new();
+                (FittedMethod { maps, predictor: source_only, weights: None, diagnostics }, SourceOnly::Itself)
             }
-            _ => self.method.fit(&problem, params, &self.learner, ctx)?,
+            _ => {
+                let map = self.input.base.map_or(Map::Identity, |b| b.map.clone());
+                let beside = SourceOnly::Beside { map, predictor: source_only };
+                (self.method.fit(&problem, params, &self.learner, ctx)?, beside)
+            }
         };
         fit_time += ctx.elapsed().saturating_sub(began);
         if self.method.card().family != Family::Baselines && all_equal(&fitted.maps.target.apply(&problem.target.x)) {
@@ -292,8 +292,13 @@ impl<'a> Run<'a> {
         // A continued model keeps the map of its base; its problem was mapped already.
         let map = self.input.base.map_or(fitted.maps.target, |b| b.map.clone());
         Ok(Fit {
-            adapted: FittedModel { manifest, pipeline, map, predictor: fitted.predictor },
-            source_only,
+            adapted: FittedModel {
+                manifest,
+                pipeline,
+                map,
+                predictor: fitted.predictor,
+                source_only: Some(source_only),
+            },
             memory_estimate: self.method.memory_bytes(&problem, params),
             problem,
             source_maps: fitted.maps.sources,
@@ -306,16 +311,11 @@ impl<'a> Run<'a> {
     /// The learner on the sources alone; the base itself where one is continued.
     fn source_only(&self, problem: &Problem, ctx: &mut Ctx) -> Result<Box<dyn Predictor>, FitError> {
         if let Some(base) = self.input.base {
-            return self.copy_of(base.predictor.as_ref(), "/base");
+            let copy = self.learner.learner.load(&base.predictor.save());
+            return copy.map_err(|e| FitError::Invalid { pointer: "/base".into(), detail: e.to_string() });
         }
         let method = methods::find(SOURCE_ONLY).ok_or_else(|| FitError::Degenerate("source_only is missing".into()))?;
         Ok(method.fit(problem, &Value::Null, &self.learner, ctx)?.predictor)
-    }
-
-    /// `pointer` is where the predictor comes from.
-    fn copy_of(&self, predictor: &dyn Predictor, pointer: &str) -> Result<Box<dyn Predictor>, FitError> {
-        let copy = self.learner.learner.load(&predictor.save());
-        copy.map_err(|e| FitError::Invalid { pointer: pointer.into(), detail: e.to_string() })
     }
 
     /// The problem of a target in the adapted space of a base: no sources, frozen features.
@@ -346,11 +346,7 @@ impl<'a> Run<'a> {
                 problems.first().map_or_else(String::new, |p| format!("column {:?}: {}", p.column, p.detail)),
             )
         })?;
-        let source_only = match self.input.base {
-            Some(base) => base.predict_features(&x),
-            None => fit.source_only.predict(&x),
-        };
-        Ok(Pair { rows: rows.to_vec(), adapted: fit.adapted.predict_features(&x), source_only })
+        Ok(Pair::of(&fit.adapted, &x, rows.to_vec()))
     }
 
     /// MMD² between sources and target before and after. Rows beyond a bound are sampled.

@@ -6,10 +6,12 @@ use std::collections::{BTreeSet, HashMap};
 use ndarray::{Array2, s};
 use rand_chacha::ChaCha8Rng;
 
+use super::model::FittedModel;
 use super::outcome::{Confusion, Scores};
 use crate::context::FitError;
 use crate::data::{Labels, Task};
 use crate::learners::{self, Prediction};
+use crate::linalg::Matrix;
 use crate::metrics::{self, BootstrapDraws, ClassReport, RocCurve};
 
 /// Draws of the bootstrap behind every interval.
@@ -19,7 +21,16 @@ const N_DRAWS: usize = 1000;
 pub(super) struct Pair {
     pub(super) rows: Vec<usize>,
     pub(super) adapted: Prediction,
-    pub(super) source_only: Prediction,
+    /// `None` where it was not kept with the model.
+    pub(super) source_only: Option<Prediction>,
+}
+
+impl Pair {
+    /// Of features `x (n, d)` of the target's `rows`.
+    pub(super) fn of(model: &FittedModel, x: &Matrix, rows: Vec<usize>) -> Self {
+        let adapted = model.predict_adapted(&model.adapt(x));
+        Self { rows, adapted, source_only: model.predict_source_only(x) }
+    }
 }
 
 /// Predictions with their truth, collected over splits.
@@ -74,7 +85,7 @@ impl Scored {
         }
         self.rows.extend(&pair.rows);
         self.adapted.push(pair.adapted);
-        self.source_only.push(pair.source_only);
+        self.source_only.extend(pair.source_only);
     }
 
     /// Scores of both models on the same rows with the same bootstrap draws.
@@ -95,7 +106,7 @@ impl Scored {
             let (codes, scores, kind) = stack(predictions, classes.len());
             metrics::score_classification(&self.truth_codes, &codes, Some((scores.view(), kind)), classes, draws)
         };
-        let (adapted, source_only) = (report(&self.adapted), report(&self.source_only));
+        let (adapted, source_only) = (report(&self.adapted), self.beside().map(report));
         let mut notes = self.unpredicted_classes(classes.len());
         notes.extend(self.unlearnt_classes(classes));
         BothScores {
@@ -103,11 +114,11 @@ impl Scored {
             confusion: Some(Confusion {
                 classes: classes.to_vec(),
                 adapted: adapted.confusion,
-                source_only: source_only.confusion,
+                source_only: source_only.as_ref().map(|s| s.confusion.clone()),
             }),
             roc: adapted.roc,
             adapted: Some(adapted.overall),
-            source_only: Some(source_only.overall),
+            source_only: source_only.map(|s| s.overall),
             notes,
         }
     }
@@ -120,12 +131,19 @@ impl Scored {
             };
             predictions.iter().flat_map(of).collect()
         };
-        let report = |predictions| metrics::score_regression(&self.truth_values, &values(predictions), draws).overall;
+        let report = |predictions: &[Prediction]| {
+            metrics::score_regression(&self.truth_values, &values(predictions), draws).overall
+        };
         BothScores {
             adapted: Some(report(&self.adapted)),
-            source_only: Some(report(&self.source_only)),
+            source_only: self.beside().map(report),
             ..BothScores::default()
         }
+    }
+
+    /// What source-only says of the same rows, if it is there for all of them.
+    fn beside(&self) -> Option<&[Prediction]> {
+        (self.source_only.len() == self.adapted.len()).then_some(self.source_only.as_slice())
     }
 
     /// Classes that the target has and no row that was learnt from.

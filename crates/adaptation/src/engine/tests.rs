@@ -263,6 +263,9 @@ fn a_saved_model_predicts_the_same_and_a_lying_one_is_refused() {
         let bytes = model.save().expect("a file");
         let loaded = FittedModel::load(&bytes).expect("what was saved loads");
         assert_eq!(loaded.predict(&gentoo.table), model.predict(&gentoo.table), "{method}");
+        let x = model.transform(&gentoo.table).expect("features");
+        let beside = loaded.predict_source_only(&x);
+        assert!(beside.is_some() && beside == model.predict_source_only(&x), "{method}: source-only is kept");
         assert_eq!(loaded.manifest(), model.manifest());
     }
     let bytes = outcome("coral", json!({"kind": "hold_out"})).model.save().expect("a file");
@@ -272,6 +275,51 @@ fn a_saved_model_predicts_the_same_and_a_lying_one_is_refused() {
         assert!(FittedModel::load(&lying).is_err(), "byte {at} of {}", bytes.len());
         assert!(FittedModel::load(&bytes[..at]).is_err(), "cut at {at}");
     }
+}
+
+/// Written by the last release of version 1, with CORAL from the Adelie to the Gentoo.
+const OF_VERSION_1: &[u8] = include_bytes!("../../tests/reference/model_version_1.safetensors");
+
+#[test]
+fn a_file_of_version_1_loads_and_is_written_as_it_was() {
+    let model = FittedModel::load(OF_VERSION_1).expect("an older file loads");
+    let gentoo = penguins("gentoo@1", GENTOO);
+    let Ok(Prediction::Classes { codes, .. }) = model.predict(&gentoo.table) else { panic!("classes") };
+    assert_eq!(codes.len(), 119);
+    let x = model.transform(&gentoo.table).expect("features");
+    assert!(!model.keeps_source_only() && model.predict_source_only(&x).is_none());
+    assert_eq!(model.save().expect("a file"), OF_VERSION_1);
+    let metrics = evaluate(&model, &gentoo, &mut Ctx::new(0, &Silent)).expect("metrics");
+    assert_eq!((metrics.source_only, metrics.confusion.and_then(|c| c.source_only)), (None, None));
+    assert!(accuracy(&metrics.adapted) > 0.93 && metrics.notes.iter().any(|n| n.contains("source-only")));
+}
+
+#[test]
+fn an_evaluation_gives_the_numbers_of_the_run() {
+    let gentoo = penguins("gentoo@1", GENTOO);
+    for method in ["coral", "source_only", "joint_distribution_adaptation", "easy_transfer_learning"] {
+        let run = outcome(method, json!({"kind": "target_labels"}));
+        let again = evaluate(&run.model, &gentoo, &mut Ctx::new(7, &Silent)).expect("metrics");
+        assert_eq!((again.adapted, again.source_only), (run.metrics.adapted, run.metrics.source_only), "{method}");
+        assert_eq!((again.confusion, again.n_scored), (run.metrics.confusion, 119));
+    }
+}
+
+#[test]
+fn an_evaluation_says_what_it_cannot_score() {
+    let model = outcome("coral", json!({"kind": "none"})).model;
+    let code = |target: &DomainTable| evaluate(&model, target, &mut Ctx::new(0, &Silent)).err().map(|e| e.code());
+    let gentoo = penguins("gentoo@1", GENTOO);
+    assert_eq!(code(&with_labels(&gentoo, |_, _| None)), Some("job.label_missing"));
+    let narrow = DomainTable {
+        table: Table::new(gentoo.table.columns()[3..].to_vec()),
+        roles: gentoo.roles[3..].to_vec(),
+        ..gentoo.clone()
+    };
+    assert_eq!(code(&narrow), Some("job.no_shared_columns"));
+    let strange = with_labels(&gentoo, |i, word| if i < 19 { Some("chick".into()) } else { word });
+    let metrics = evaluate(&model, &strange, &mut Ctx::new(0, &Silent)).expect("metrics");
+    assert_eq!(metrics.confusion.expect("a classification").classes, ["female", "male", "chick"]);
 }
 
 #[test]
