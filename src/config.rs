@@ -220,6 +220,7 @@ impl Options {
     pub fn service_limits(&self) -> service::Limits {
         service::Limits {
             max_upload_bytes: self.max_upload_bytes,
+            job_memory_bytes: self.job_memory_bytes,
             max_rows: self.max_rows,
             max_columns: self.max_columns,
             max_predict_rows: self.max_predict_rows,

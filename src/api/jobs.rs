@@ -13,6 +13,7 @@ use sha2::{Digest, Sha256};
 use utoipa::{IntoParams, ToSchema};
 
 use super::App;
+use super::dry_run::{CreateQuery, DryRunView, JobOrDryRun};
 use super::extract::{JsonBody, Path, Query};
 use super::headers::{self, MAX_WAIT_S, etag, none_match, value};
 use super::pages::{Listing, PageQuery, listing};
@@ -152,17 +153,22 @@ pub struct WaitQuery {
 ///
 /// Durable when it answers. With `Prefer: wait=N` the answer is the ended job, if it ends in time.
 #[utoipa::path(post, path = "/v1/jobs", tag = "jobs", request_body = Object,
-    params(("Prefer" = Option<String>, Header, description = "wait=N, at most 60"),
+    params(CreateQuery, ("Prefer" = Option<String>, Header, description = "wait=N, at most 60"),
            ("Idempotency-Key" = Option<String>, Header, description = "The same key starts one job; kept for a day")),
-    responses((status = 202, body = JobView), (status = 200, description = "It ended while you waited", body = JobView)))]
+    responses((status = 202, body = JobView),
+              (status = 200, description = "It ended while you waited, or it was a dry run", body = JobOrDryRun)))]
 pub async fn create(
     State(app): State<App>,
     Known(caller): Known,
+    Query(query): Query<CreateQuery>,
     headers: HeaderMap,
     body: JsonBody<JobRequest>,
 ) -> Result<Response, Problem> {
     may_start(&caller, &body.value)?;
     let tenant = caller.tenant;
+    if query.dry_run == Some(true) {
+        return Ok(Json(DryRunView::from(app.service.dry_run(&tenant, body.value).await?)).into_response());
+    }
     let key = headers::idempotency_key(&headers)?.map(|key| (key, fingerprint(&body.bytes)));
     let context = NewJobContext { key, traceparent: headers::traceparent(&headers) };
     let submitted = app.service.create_job(&tenant, body.value, context).await?;

@@ -6,6 +6,7 @@ mod catalog;
 mod data_query;
 mod deletion;
 mod domains;
+mod dry_run;
 mod events;
 mod extract;
 mod headers;

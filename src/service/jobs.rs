@@ -47,10 +47,10 @@ pub enum Wait {
 }
 
 /// A request that may become a job.
-struct Resolved {
-    kind: JobKind,
+pub(super) struct Resolved {
+    pub(super) kind: JobKind,
     terms: Terms,
-    spec: Value,
+    pub(super) spec: Value,
 }
 
 impl Wait {
@@ -108,7 +108,12 @@ impl Service {
     }
 
     /// Everything that is checked before a job is stored.
-    async fn resolved(&self, tenant: &TenantId, request: JobRequest, id: JobId) -> Result<Resolved, ServiceError> {
+    pub(super) async fn resolved(
+        &self,
+        tenant: &TenantId,
+        request: JobRequest,
+        id: JobId,
+    ) -> Result<Resolved, ServiceError> {
         let applied = [JobKind::Predict, JobKind::Evaluate].into_iter().find(|k| k.as_str() == request.kind);
         let (kind, terms, spec) = match applied {
             Some(kind) => {

@@ -7,6 +7,7 @@ mod catalog;
 mod census;
 mod deletion;
 mod domains;
+mod dry_run;
 mod error;
 mod events;
 mod found;
@@ -41,6 +42,7 @@ pub use catalog::{LearnerEntry, MethodEntry, learner, learners, method, methods}
 pub use census::Census;
 pub use deletion::Collection;
 pub use domains::{DomainOptions, InlineDomain, PutDomain};
+pub use dry_run::DryRun;
 pub use error::{Code, Fault, Place, ServiceError};
 pub use events::{EventPage, EventStream};
 pub use jobs::{CancelledJob, NewJobContext, Submitted, Wait};
@@ -62,6 +64,8 @@ use crate::store::Store;
 #[derive(Debug, Clone)]
 pub struct Limits {
     pub max_upload_bytes: u64,
+    /// What one job may ask for beyond its data.
+    pub job_memory_bytes: u64,
     pub max_rows: u64,
     pub max_columns: usize,
     pub max_predict_rows: usize,

@@ -176,6 +176,14 @@ pub trait Store: Send + Sync + 'static {
     async fn job_counts(&self) -> Result<Vec<(JobState, JobKind, i64)>, StoreError>;
     /// Since when the queued job that could have run earliest could have.
     async fn oldest_queued(&self) -> Result<Option<Timestamp>, StoreError>;
+    /// How long jobs of a kind ran, of a method unless that is empty; the newest first, of the newest thousand.
+    async fn past_run_ms(
+        &self,
+        tenant: &TenantId,
+        kind: JobKind,
+        method: &str,
+        limit: u32,
+    ) -> Result<Vec<i64>, StoreError>;
     /// The file that a job left.
     async fn job_file(&self, tenant: &TenantId, id: JobId) -> Result<Option<JobFile>, StoreError>;
     async fn queue_depth(&self) -> Result<QueueDepth, StoreError>;

@@ -199,6 +199,19 @@ pub(super) fn cancelled(attempt: i64) -> JobError {
     }
 }
 
+pub(super) async fn past_run_ms(
+    readers: &SqlitePool,
+    tenant: &TenantId,
+    (kind, method): (JobKind, &str),
+    limit: u32,
+) -> Result<Vec<i64>, StoreError> {
+    let sql = "SELECT finished_at - started_at AS ms FROM
+      (SELECT * FROM jobs WHERE tenant_id = ?1 AND state = 'succeeded' ORDER BY id DESC LIMIT 1000)
+      WHERE kind = ?2 AND (?3 = '' OR json_extract(spec, '$.method.id') = ?3) ORDER BY id DESC LIMIT ?4";
+    let query = sqlx::query(sql).bind(&tenant.0).bind(kind.as_str()).bind(method).bind(limit);
+    query.fetch_all(readers).await?.iter().map(|row| Ok(row.try_get("ms")?)).collect()
+}
+
 pub(super) async fn counts(readers: &SqlitePool) -> Result<Vec<(JobState, JobKind, i64)>, StoreError> {
     let sql = "SELECT state, kind, sum(n) AS n FROM job_counts GROUP BY state, kind HAVING sum(n) > 0";
     let found = sqlx::query(sql).fetch_all(readers).await?;

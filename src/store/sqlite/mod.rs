@@ -201,6 +201,16 @@ impl Store for SqliteStore {
         jobs::oldest_queued(&self.readers).await
     }
 
+    async fn past_run_ms(
+        &self,
+        tenant: &TenantId,
+        kind: JobKind,
+        method: &str,
+        limit: u32,
+    ) -> Result<Vec<i64>, StoreError> {
+        jobs::past_run_ms(&self.readers, tenant, (kind, method), limit).await
+    }
+
     async fn job_file(&self, tenant: &TenantId, id: JobId) -> Result<Option<JobFile>, StoreError> {
         models::job_file(&self.readers, tenant, id).await
     }

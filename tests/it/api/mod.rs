@@ -3,6 +3,7 @@
 mod apply;
 mod conventions;
 mod domains;
+mod dry_run;
 mod edits;
 mod formats;
 mod jobs;

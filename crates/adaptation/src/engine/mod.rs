@@ -14,5 +14,5 @@ mod tests;
 pub use evaluate::evaluate;
 pub use model::{FittedModel, InputColumn, Manifest, Signature};
 pub use outcome::{Confusion, Distances, Memory, Metrics, Mmd2, Scores};
-pub use run::{Input, Outcome, PHASES, run};
+pub use run::{Input, Outcome, PHASES, estimate, run};
 pub use spec::{Choice, Evaluation, Spec};

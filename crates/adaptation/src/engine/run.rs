@@ -10,7 +10,7 @@ use super::outcome::{Distances, Memory, Metrics, Mmd2};
 use super::problem::{Prepared, TargetLabels, classes_of, labels_of, prepare, task_of, units_of, unused_columns};
 use super::scoring::{Pair, Scored};
 use super::spec::{Evaluation, Spec};
-use crate::context::{Ctx, FitError};
+use crate::context::{Ctx, FitError, Silent};
 use crate::data::{Dataset, DomainTable, Labels, Problem, Task, TaskKind};
 use crate::distances::mmd::mmd2_unbiased;
 use crate::evaluation::{self, Split};
@@ -117,6 +117,18 @@ pub fn run(spec: &Spec, input: &Input, ctx: &mut Ctx) -> Result<Outcome, FitErro
         notes,
     };
     Ok(Outcome { model: kept.adapted, metrics })
+}
+
+/// Checks a spec against its data without fitting anything; answers with the bytes that the method would ask for beyond
+/// them.
+///
+/// # Errors
+/// What a run would end with before its first fit.
+pub fn estimate(spec: &Spec, input: &Input) -> Result<u64, FitError> {
+    let run = Run::new(spec, input)?;
+    let labels = run.target_labels()?;
+    run.splits(&labels, &Ctx::new(spec.seed, &Silent))?;
+    Ok(run.method.memory_bytes(&run.prepared(input.target)?.problem, &spec.method.params))
 }
 
 /// Both models of one fit, with what is told about them.
@@ -244,13 +256,18 @@ impl<'a> Run<'a> {
         Ok(splits)
     }
 
+    /// The problem of training rows of the target.
+    fn prepared(&self, target: &DomainTable) -> Result<Prepared, FitError> {
+        match self.input.base {
+            Some(base) => self.continued(base, target),
+            None => prepare(&self.task, self.input.sources, target, self.shown(), self.spec.features),
+        }
+    }
+
     /// Fits source-only and the method on these rows of the target.
     fn fit(&self, rows: &[usize], ctx: &mut Ctx) -> Result<Fit, FitError> {
         let target = self.input.target.select_rows(rows);
-        let Prepared { problem, pipeline } = match self.input.base {
-            Some(base) => self.continued(base, &target)?,
-            None => prepare(&self.task, self.input.sources, &target, self.shown(), self.spec.features)?,
-        };
+        let Prepared { problem, pipeline } = self.prepared(&target)?;
         ctx.phase("source_only")?;
         let began = ctx.elapsed();
         let source_only = self.source_only(&problem, ctx)?;
