@@ -12,7 +12,7 @@ use utoipa::IntoParams;
 use super::App;
 use super::domains::{ColumnView, VersionQuery, VersionView, put_response, reference, versioned};
 use super::extract::{JsonBody, Path, Query, aside};
-use super::headers::{negotiate, value};
+use super::headers::{if_match, negotiate, value};
 use super::pages::{Listing, PageQuery, encode, link, respond};
 use super::problem::Problem;
 use super::security::Tenant;
@@ -87,15 +87,18 @@ pub async fn column(
 ///
 /// What is left out stays as it is; null takes a role away. Where anything changes, this makes a new version.
 #[utoipa::path(patch, path = "/v1/domains/{name}", tag = "domains", request_body = inline(Object),
-    params(("name" = String, Path, description = "Name or id")),
+    params(("name" = String, Path, description = "Name or id"),
+           ("If-Match" = Option<String>, Header, description = "ETag of the newest version, as it was read")),
     responses((status = 201, body = VersionView), (status = 200, description = "Nothing changes", body = VersionView)))]
 pub async fn patch(
     State(app): State<App>,
     Tenant(tenant): Tenant,
     Path(name): Path<String>,
+    headers: HeaderMap,
     body: JsonBody<RolePatch>,
 ) -> Result<Response, Problem> {
-    Ok(put_response(app.service.patch_roles(&tenant, &reference(&name)?, body.value).await?))
+    let expected = if_match(&headers)?;
+    Ok(put_response(app.service.patch_roles(&tenant, &reference(&name)?, body.value, expected).await?))
 }
 
 fn written(page: RowPage, format: &str, uri: &Uri) -> Result<Response, ServiceError> {

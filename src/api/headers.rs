@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use axum::http::header::{ACCEPT, CONTENT_ENCODING, HeaderMap, HeaderValue, IF_NONE_MATCH};
+use axum::http::header::{ACCEPT, CONTENT_ENCODING, HeaderMap, HeaderValue, IF_MATCH, IF_NONE_MATCH};
 
 use super::problem::Problem;
 use crate::service::{Code, Coding, ServiceError};
@@ -122,6 +122,21 @@ pub fn none_match(headers: &HeaderMap, etag: &str) -> bool {
 /// The version in the one entity tag that the client has.
 pub fn known_version(headers: &HeaderMap) -> Option<i64> {
     headers.get(IF_NONE_MATCH)?.to_str().ok()?.trim().trim_start_matches("W/").trim_matches('"').parse().ok()
+}
+
+/// The version that must still be the newest: that of the entity tag in `If-Match`; any, where there is none or `*`.
+///
+/// # Errors
+/// Where it is no tag of ours, so that it matches nothing.
+pub fn if_match(headers: &HeaderMap) -> Result<Option<i64>, Problem> {
+    let Some(given) = headers.get(IF_MATCH) else { return Ok(None) };
+    let text = given.to_str().unwrap_or_default().trim();
+    if text == "*" {
+        return Ok(None);
+    }
+    let version = text.strip_prefix('"').and_then(|t| t.strip_suffix('"')).and_then(|t| t.parse().ok());
+    let detail = "If-Match is the ETag of what was read, such as \"3\", or *";
+    version.map(Some).ok_or_else(|| Problem::new(Code::PreconditionFailed, detail))
 }
 
 pub fn etag(version: i64) -> String {

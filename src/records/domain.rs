@@ -58,6 +58,8 @@ pub struct NewDomainVersion {
     /// Used if the name is new.
     pub id: DomainId,
     pub name: Name,
+    /// The version that this one was made of, which must still be the newest.
+    pub of_version: Option<i64>,
     pub identity: String,
     pub format: String,
     pub n_bytes: i64,

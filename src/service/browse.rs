@@ -5,7 +5,7 @@ use serde::{Deserialize, Deserializer};
 use serde_json::json;
 use sha2::{Digest, Sha256};
 
-use super::domains::{PutDomain, columns_of, of_ingest};
+use super::domains::{PutDomain, columns_of, of_ingest, stale};
 use super::error::{Code, ServiceError};
 use super::scratch::hex;
 use super::{DomainOptions, Service};
@@ -79,14 +79,19 @@ impl Service {
     /// A new version with the same columns in other roles; the newest again where nothing changes.
     ///
     /// # Errors
-    /// If there is no such domain or column, or the roles do not fit the columns.
+    /// If there is no such domain or column, the roles do not fit the columns, or the newest version is not the one
+    /// `expected`.
     pub async fn patch_roles(
         &self,
         tenant: &TenantId,
         which: &Reference<DomainId>,
         patch: RolePatch,
+        expected: Option<i64>,
     ) -> Result<PutDomain, ServiceError> {
         let newest = self.domain_version(tenant, which, None).await?;
+        if expected.is_some_and(|expected| expected != newest.version) {
+            return Err(stale());
+        }
         let roles = patched(&newest, &patch);
         let task = patch.task.or(if patch.label.is_some() { None } else { newest.task });
         let parts = json!({ "of": newest.identity, "roles": roles, "task": task });
@@ -110,6 +115,7 @@ impl Service {
             tenant: tenant.clone(),
             id: newest.domain,
             name: newest.name,
+            of_version: Some(newest.version),
             identity: hex(&Sha256::digest(parts.to_string().as_bytes())),
             format: newest.format,
             n_bytes: newest.n_bytes,
@@ -123,6 +129,7 @@ impl Service {
         Ok(match self.store.put_domain_version(new).await? {
             Put::Created(version) => PutDomain::Created(version),
             Put::Unchanged(version) => PutDomain::Unchanged(version),
+            Put::Stale => return Err(stale()),
         })
     }
 }

@@ -120,6 +120,7 @@ impl Service {
             tenant: tenant.clone(),
             id: DomainId::at(now),
             name,
+            of_version: None,
             identity,
             format: format.as_str().to_owned(),
             n_bytes,
@@ -133,6 +134,7 @@ impl Service {
         Ok(match self.store.put_domain_version(new).await? {
             Put::Created(version) => PutDomain::Created(version),
             Put::Unchanged(version) => PutDomain::Unchanged(version),
+            Put::Stale => return Err(stale()),
         })
     }
 
@@ -212,6 +214,10 @@ impl Service {
         let id = key.parse().map_err(of_blob)?;
         self.blobs.get(&id).await.map_err(of_blob)
     }
+}
+
+pub(super) fn stale() -> ServiceError {
+    ServiceError::new(Code::PreconditionFailed, "the domain has got another version since; read it and try again")
 }
 
 /// What makes two versions the same: bytes, the format that they are read as, roles and task; of CSV also what is said

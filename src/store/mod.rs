@@ -40,6 +40,8 @@ pub enum Put {
     Created(DomainVersionRecord),
     /// Equal in identity to the newest version, which is returned.
     Unchanged(DomainVersionRecord),
+    /// Another version came before.
+    Stale,
 }
 
 /// What became of a job that was to be created.

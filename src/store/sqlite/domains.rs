@@ -28,6 +28,9 @@ pub(super) async fn put(tx: &mut Tx, new: NewDomainVersion) -> Result<Put, Store
         .await?
         .map(|row| rows::domain_version(&row))
         .transpose()?;
+    if new.of_version.is_some() && new.of_version != newest.as_ref().map(|newest| newest.version) {
+        return Ok(Put::Stale);
+    }
     let (domain, version) = match newest {
         Some(newest) if newest.identity == new.identity => return Ok(Put::Unchanged(newest)),
         Some(newest) => {

@@ -84,6 +84,12 @@ fn other_roles_make_a_version_with_the_same_rows() {
     assert_eq!(role(&app.get("/v1/domains/d/versions/1").json(), "label"), "label", "versions do not change");
     assert_eq!(blobs(&app), before, "the rows are stored once");
 
+    let with = |tag: &str| app.send("PATCH", "/v1/domains/d", &[("If-Match", tag)], b"{\"label\":\"label\"}");
+    for tag in ["\"2\"", "\"x\"", "3"] {
+        with(tag).problem(412, "precondition_failed");
+    }
+    assert_eq!(with(app.get("/v1/domains/d").header("etag")).json()["version"], 4);
+
     patch(json!({"label": "none"})).problem(422, "invalid_parameter");
     patch(json!({"label": 3})).problem(422, "invalid_parameter");
     patch(json!({"lable": "a"})).problem(422, "unknown_field");

@@ -2,7 +2,7 @@
 
 use adaptation::data::{Kind, Role, TaskKind};
 use adaptd::records::{ColumnRecord, Cursor, DomainId, NewDomainVersion, PageRequest, Reference, TenantId};
-use adaptd::store::{Put, StoreError};
+use adaptd::store::{Deletion, Lineage, Put, StoreError};
 use serde_json::json;
 
 use super::fixtures::{Database, databases, page, tenant};
@@ -12,6 +12,7 @@ fn new_version(db: &Database, name: &str, identity: &str) -> NewDomainVersion {
         tenant: tenant(),
         id: DomainId::at(db.now()),
         name: name.parse().unwrap(),
+        of_version: None,
         identity: identity.into(),
         format: "csv".into(),
         n_bytes: 100,
@@ -82,5 +83,37 @@ fn lists_page_by_name_and_by_version() {
         assert_eq!(versions(Some("2")).await, Ok(vec![1]));
         assert_eq!(versions(Some("1")).await, Ok(vec![]));
         assert_eq!(versions(Some("x")).await, Err(StoreError::BadCursor));
+    });
+}
+
+#[test]
+fn a_version_made_of_another_needs_that_one_to_be_the_newest() {
+    databases(|db| async move {
+        let put = async |identity, of_version| {
+            db.store.put_domain_version(NewDomainVersion { of_version, ..new_version(&db, "eu", identity) }).await
+        };
+        assert_eq!(put("a", Some(1)).await, Ok(Put::Stale), "of a domain that is not there");
+        assert!(matches!(put("a", None).await, Ok(Put::Created(_))));
+        assert!(matches!(put("b", Some(1)).await, Ok(Put::Created(_))));
+        assert_eq!(put("c", Some(1)).await, Ok(Put::Stale));
+        assert!(matches!(put("c", Some(2)).await, Ok(Put::Created(_))));
+    });
+}
+
+#[test]
+fn a_blob_is_named_as_long_as_a_version_names_it() {
+    databases(|db| async move {
+        assert!(!db.store.names_blob("b10b").await.unwrap());
+        let Put::Created(version) = db.store.put_domain_version(new_version(&db, "eu", "a")).await.unwrap() else {
+            panic!("not created")
+        };
+        assert!(db.store.names_blob("b10b").await.unwrap());
+        let stranger = TenantId("somebody else".into());
+        let ours = tenant();
+        let delete = async |tenant| db.store.delete_domain(tenant, version.domain, Lineage::Keep).await;
+        assert_eq!(delete(&stranger).await, Ok(Deletion::NotFound));
+        assert_eq!(delete(&ours).await, Ok(Deletion::Deleted));
+        assert!(!db.store.names_blob("b10b").await.unwrap());
+        assert_eq!(delete(&ours).await, Ok(Deletion::NotFound));
     });
 }
