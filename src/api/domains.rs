@@ -127,7 +127,7 @@ pub struct NewDomain {
     pub columns: Option<Vec<String>>,
     /// Lists of values, in the order of `columns`.
     #[serde(default)]
-    #[schema(value_type = Option<Vec<Vec<Object>>>)]
+    #[schema(value_type = Option<Vec<Vec<Value>>>)]
     pub data: Option<Value>,
     #[serde(default)]
     pub label: Option<String>,

@@ -60,7 +60,7 @@ pub struct GuessedColumnView {
     /// Missing values among the rows that were read.
     pub missing: usize,
     /// The first few distinct values.
-    #[schema(value_type = Vec<Object>)]
+    #[schema(value_type = Vec<Value>)]
     pub examples: Vec<Value>,
 }
 
