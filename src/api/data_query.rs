@@ -94,15 +94,21 @@ impl RowsQuery {
 
     /// Bodies of this route are unpacked before they are read.
     pub(super) fn options(self, headers: &HeaderMap) -> DomainOptions {
-        let csv = CsvOptions {
-            delimiter: self.delimiter,
-            quote: self.quote,
-            header: self.header.unwrap_or_default(),
-            encoding: self.encoding,
-            missing: self.missing.unwrap_or_default(),
-        };
+        let csv = dialect(self.delimiter, self.quote, self.header, self.encoding, self.missing);
         DomainOptions { format: self.format, media_type: content_type(headers), csv, ..DomainOptions::default() }
     }
+}
+
+/// What both queries say of CSV.
+fn dialect(
+    delimiter: Option<Delimiter>,
+    quote: Option<Quote>,
+    header: Option<HeaderRow>,
+    encoding: Option<TextEncoding>,
+    missing: Option<MissingMarks>,
+) -> CsvOptions {
+    let (header, missing) = (header.unwrap_or_default(), missing.unwrap_or_default());
+    CsvOptions { delimiter, quote, header, encoding, missing }
 }
 
 /// With its parameters, of which `charset` counts.
@@ -122,13 +128,7 @@ impl DataQuery {
             time: self.time,
             ignore: ignore.filter(|t| !t.is_empty()).collect(),
         };
-        let csv = CsvOptions {
-            delimiter: self.delimiter,
-            quote: self.quote,
-            header: self.header.unwrap_or_default(),
-            encoding: self.encoding,
-            missing: self.missing.unwrap_or_default(),
-        };
+        let csv = dialect(self.delimiter, self.quote, self.header, self.encoding, self.missing);
         let coding = content_coding(headers)?;
         let media_type = content_type(headers);
         Ok(DomainOptions { format: self.format, media_type, coding, csv, roles, task: self.task })

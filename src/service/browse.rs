@@ -11,7 +11,6 @@ use super::scratch::hex;
 use super::{DomainOptions, Service};
 use crate::ingest::{self, Assigned, RoleRequest, stored};
 use crate::records::{Cursor, DomainId, DomainVersionRecord, NewDomainVersion, PageRequest, Reference, TenantId};
-use crate::store::Put;
 
 /// Some rows of a version.
 #[derive(Debug, Clone, PartialEq)]
@@ -126,11 +125,7 @@ impl Service {
             blob,
             created_at: now,
         };
-        Ok(match self.store.put_domain_version(new).await? {
-            Put::Created(version) => PutDomain::Created(version),
-            Put::Unchanged(version) => PutDomain::Unchanged(version),
-            Put::Stale => return Err(stale()),
-        })
+        self.put_version(new).await
     }
 }
 

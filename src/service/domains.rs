@@ -131,11 +131,15 @@ impl Service {
             blob,
             created_at: now,
         };
-        Ok(match self.store.put_domain_version(new).await? {
-            Put::Created(version) => PutDomain::Created(version),
-            Put::Unchanged(version) => PutDomain::Unchanged(version),
-            Put::Stale => return Err(stale()),
-        })
+        self.put_version(new).await
+    }
+
+    pub(super) async fn put_version(&self, new: NewDomainVersion) -> Result<PutDomain, ServiceError> {
+        match self.store.put_domain_version(new).await? {
+            Put::Created(version) => Ok(PutDomain::Created(version)),
+            Put::Unchanged(version) => Ok(PutDomain::Unchanged(version)),
+            Put::Stale => Err(stale()),
+        }
     }
 
     pub(super) fn ingest_options(&self, options: &DomainOptions) -> ingest::Options {
