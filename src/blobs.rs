@@ -19,12 +19,16 @@ use object_store::path::Path as ObjectPath;
 use object_store::{ObjectMeta, ObjectStore, ObjectStoreExt, PutPayload};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
+use tokio::io::AsyncReadExt;
 use tokio::sync::RwLock;
 
 use crate::records::{Clock as _, SystemClock, Timestamp};
 
 /// Below this, hashing (about 1 ms a MiB at worst) is cheaper than a hop to a blocking thread.
 const HASH_INLINE_BYTES: usize = 64 << 10;
+
+/// Bytes of a file that are held while it is stored: the least that S3 takes as a part is 5 MiB.
+const PART_BYTES: usize = 5 << 20;
 
 /// A blob that was put within this time may be waiting for the record that names it.
 pub const YOUNG: Duration = Duration::from_secs(3600);
@@ -78,17 +82,53 @@ impl Blobs {
     /// Full or unavailable storage.
     pub async fn put(&self, bytes: Bytes) -> Result<BlobId, BlobError> {
         let id = hash(bytes.clone()).await?;
-        let len = bytes.len() as u64;
         let _gate = self.gate.read().await;
-        match self.store.head(&id.path()).await {
-            // The size shows a file that was cut by hand; such a one is written again, and so is an old one, so that
-            // it counts as young until a record names it.
-            Ok(found) if found.size == len && age(&found) < YOUNG / 2 => return Ok(id),
-            Ok(_) | Err(object_store::Error::NotFound { .. }) => {}
-            Err(error) => return Err(from_store(error)),
+        if !self.has_young(&id, bytes.len() as u64).await? {
+            self.store.put(&id.path(), PutPayload::from_bytes(bytes)).await.map_err(from_store)?;
         }
-        self.store.put(&id.path(), PutPayload::from_bytes(bytes)).await.map_err(from_store)?;
         Ok(id)
+    }
+
+    /// Stores a file whose SHA-256 is known, piece by piece.
+    ///
+    /// # Errors
+    /// As [`Blobs::put`]; a file that cannot be read.
+    pub async fn put_file(&self, path: &Path, digest: &str) -> Result<BlobId, BlobError> {
+        let id: BlobId = digest.parse()?;
+        let mut file = tokio::fs::File::open(path).await.map_err(from_io)?;
+        let len = file.metadata().await.map_err(from_io)?.len();
+        let _gate = self.gate.read().await;
+        if self.has_young(&id, len).await? {
+            return Ok(id);
+        }
+        let mut upload = self.store.put_multipart(&id.path()).await.map_err(from_store)?;
+        let copied = async {
+            loop {
+                let mut part = Vec::with_capacity(PART_BYTES.min(usize::try_from(len).unwrap_or(PART_BYTES)));
+                (&mut file).take(PART_BYTES as u64).read_to_end(&mut part).await.map_err(from_io)?;
+                if part.is_empty() {
+                    break;
+                }
+                upload.put_part(part.into()).await.map_err(from_store)?;
+            }
+            upload.complete().await.map_err(from_store)
+        };
+        if let Err(error) = copied.await {
+            // What cannot be removed now is removed at the next start.
+            let _ = upload.abort().await;
+            return Err(error);
+        }
+        Ok(id)
+    }
+
+    /// Whether a blob of this name and size is there that was put lately. The size shows a file that was cut by hand; such
+    /// a one is written again, and so is an old one, so that it counts as young until a record names it.
+    async fn has_young(&self, id: &BlobId, len: u64) -> Result<bool, BlobError> {
+        match self.store.head(&id.path()).await {
+            Ok(found) => Ok(found.size == len && age(&found) < YOUNG / 2),
+            Err(object_store::Error::NotFound { .. }) => Ok(false),
+            Err(error) => Err(from_store(error)),
+        }
     }
 
     /// The bytes of a blob, checked against its name.

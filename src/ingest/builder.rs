@@ -1,12 +1,19 @@
 //! A column of text cells that finds its own type: it starts narrow and widens when a cell does not fit.
 //!
-//! Integer widens to number in place. Boolean and number cannot widen to words in place, because the spelling of what
-//! is stored is gone (`1.50`, `True`): such a builder says so, and the caller feeds it the column once more.
+//! Integer widens to number in place, as long as none of its values were handed on. Otherwise the spelling or the type
+//! of what went before is gone: the column then only learns what it should have been, and the file is read once more.
 
 use std::collections::HashMap;
 
 use adaptation::data::Values;
 use jiff::civil::Date;
+
+use super::numbers;
+
+/// What a words column may hold in its dictionary before it is taken for text, in a file that is read by chunks.
+const MOST_LEVEL_BYTES: usize = 4 << 20;
+/// A level beside its letters: two strings and their place in the index.
+const LEVEL_OVERHEAD: usize = 80;
 
 /// Interned words: codes and levels in order of first appearance.
 #[derive(Debug, Default)]
@@ -14,6 +21,7 @@ pub(super) struct Words {
     codes: Vec<Option<u32>>,
     levels: Vec<String>,
     index: HashMap<Box<str>, u32>,
+    level_bytes: usize,
 }
 
 impl Words {
@@ -28,6 +36,7 @@ impl Words {
             Some(code) => *code,
             None => {
                 let code = self.levels.len() as u32;
+                self.level_bytes += 2 * word.len() + LEVEL_OVERHEAD;
                 self.levels.push(word.to_owned());
                 self.index.insert(word.into(), code);
                 code
@@ -44,21 +53,54 @@ impl Words {
         self.codes.len()
     }
 
+    pub(super) fn is_overfull(&self) -> bool {
+        self.level_bytes > MOST_LEVEL_BYTES
+    }
+
+    /// Most words are another, or they are prose: a dictionary would hold most of the column.
+    pub(super) fn are_text(&self) -> bool {
+        let n_known = self.codes.iter().flatten().count();
+        super::is_prose(&self.levels, n_known) || self.levels.len() > 50 && self.levels.len() * 2 > n_known
+    }
+
+    /// The codes so far; the levels stay for those that follow.
+    pub(super) fn take_codes(&mut self) -> Values {
+        Values::Category { codes: std::mem::take(&mut self.codes), levels: Vec::new() }
+    }
+
+    /// The words one by one.
+    pub(super) fn into_text(self) -> Vec<Option<String>> {
+        self.codes.into_iter().map(|c| c.map(|c| self.levels[c as usize].clone())).collect()
+    }
+
+    pub(super) fn into_category(self) -> Values {
+        Values::Category { codes: self.codes, levels: self.levels }
+    }
+
     /// Category or text.
     pub(super) fn finish(self) -> Values {
         super::words_column(self.codes, self.levels)
     }
 
-    /// Timestamps where every word is one, else category or text.
-    pub(super) fn finish_guessing(self) -> Values {
-        let stamps: Option<Vec<i64>> = self.levels.iter().map(|word| timestamp(word)).collect();
-        match stamps {
-            Some(stamps) if !stamps.is_empty() => {
-                Values::Timestamp(self.codes.into_iter().map(|c| c.map(|c| stamps[c as usize])).collect())
-            }
-            _ => self.finish(),
-        }
+    /// The times, if every word is one.
+    pub(super) fn timestamps(&self) -> Option<Vec<Option<i64>>> {
+        let stamps: Vec<i64> = self.levels.iter().map(|word| timestamp(word)).collect::<Option<_>>()?;
+        (!stamps.is_empty()).then(|| self.codes.iter().map(|c| c.map(|c| stamps[c as usize])).collect())
     }
+}
+
+/// What is known of a column before it is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Expected {
+    Nothing,
+    Boolean,
+    Integer,
+    Number,
+    Timestamp,
+    /// That are not all times.
+    Words,
+    /// Words of which no dictionary is kept.
+    Text,
 }
 
 /// The column so far.
@@ -69,26 +111,46 @@ enum State {
     Boolean(Vec<Option<bool>>),
     Integer(Vec<Option<i64>>),
     Number(Vec<Option<f64>>),
+    Timestamp(Vec<Option<i64>>),
     Words(Words),
-    /// Words appeared after another type: the column has to be read again.
-    Again,
+    Text(Vec<Option<String>>),
+    /// The column has to be read again as what is learnt until then.
+    Again(Learnt),
+}
+
+/// What all cells so far could be.
+#[derive(Debug, Clone, Copy)]
+struct Learnt {
+    boolean: bool,
+    integer: bool,
+    number: bool,
+    timestamp: bool,
+    is_text: bool,
 }
 
 /// A column that is being read from text.
 #[derive(Debug)]
 pub(super) struct TextColumn {
     state: State,
-    /// Room for this many rows is made once, instead of moving the column each time it doubles.
-    expected_rows: usize,
-    /// The first cell that is a number but not finite. It is an error only if the column stays a number.
+    /// Whether words may turn out to be times.
+    guesses: bool,
+    /// A label or group, whose words are classes however many there are.
+    is_pinned: bool,
+    /// Rows that were handed on.
+    n_taken: usize,
+    /// Room for a chunk.
+    room: usize,
+    /// Bytes of the words of a text column.
+    n_text_bytes: usize,
+    /// The first row (from 0) and line with an infinite number.
     infinite: Option<(usize, u64)>,
 }
 
 /// What a text column turned out to be.
 pub(super) enum Finished {
     Values(Values),
-    /// Feed the whole column to [`TextColumn::words`].
-    ReadAgain,
+    /// The file is to be read again: see [`TextColumn::expected`].
+    Again,
     /// A number that is not finite, at this data row (from 0) and line.
     Infinite {
         row: usize,
@@ -97,52 +159,70 @@ pub(super) enum Finished {
 }
 
 impl TextColumn {
-    pub(super) fn new(expected_rows: usize) -> Self {
-        Self { state: State::Unknown(0), expected_rows, infinite: None }
+    pub(super) fn new(expected: Expected) -> Self {
+        let state = match expected {
+            Expected::Nothing => State::Unknown(0),
+            Expected::Boolean => State::Boolean(Vec::new()),
+            Expected::Integer => State::Integer(Vec::new()),
+            Expected::Number => State::Number(Vec::new()),
+            Expected::Timestamp => State::Timestamp(Vec::new()),
+            Expected::Words => State::Words(Words::default()),
+            Expected::Text => State::Text(Vec::new()),
+        };
+        let guesses = expected != Expected::Words;
+        Self { state, guesses, is_pinned: false, n_taken: 0, room: 0, n_text_bytes: 0, infinite: None }
     }
 
-    /// A column that is known to hold words.
-    pub(super) fn words() -> Self {
-        Self { state: State::Words(Words::default()), expected_rows: 0, infinite: None }
+    /// A column whose words are classes.
+    pub(super) fn pinned(self) -> Self {
+        Self { is_pinned: true, ..self }
     }
 
     /// Takes the next cell. `line` is its line in the file.
-    pub(super) fn push(&mut self, cell: &str, line: u64) {
+    pub(super) fn push(&mut self, cell: &[u8], line: u64) {
+        if let State::Number(v) = &mut self.state
+            && let Some(x) = numbers::short_number(cell)
+        {
+            return v.push(Some(x));
+        }
         let cell = cell.trim_ascii();
         if is_missing(cell) {
             return self.push_missing();
         }
         let fits = match &mut self.state {
-            State::Unknown(n) => {
+            State::Unknown(n) if self.n_taken == 0 => {
                 let n = *n;
-                self.state = first_state(cell, n, self.expected_rows);
+                self.state = first_state(cell, n);
                 return self.push(cell, line);
             }
+            State::Unknown(_) => false,
             State::Boolean(v) => boolean(cell).map(|x| v.push(Some(x))).is_some(),
-            State::Integer(v) => cell.parse().map(|x| v.push(Some(x))).is_ok(),
+            State::Integer(v) => numbers::integer(cell).map(|x| v.push(Some(x))).is_some(),
             State::Number(_) => self.push_number(cell, line),
+            State::Timestamp(v) => timestamp(text_of(cell)).map(|x| v.push(Some(x))).is_some(),
             State::Words(words) => {
-                words.push(Some(cell));
+                words.push(Some(text_of(cell)));
                 true
             }
-            State::Again => true,
-        };
-        if fits {
-            return;
-        }
-        self.state = match std::mem::replace(&mut self.state, State::Again) {
-            State::Integer(v) if cell.parse::<f64>().is_ok() => {
-                State::Number(v.into_iter().map(|x| x.map(|x| x as f64)).collect())
+            State::Text(v) => {
+                self.n_text_bytes += cell.len();
+                v.push(Some(text_of(cell).to_owned()));
+                true
             }
-            _ => return,
+            State::Again(learnt) => {
+                learnt.narrow(cell);
+                true
+            }
         };
-        self.push(cell, line);
+        if !fits {
+            self.widen(cell, line);
+        }
     }
 
-    fn push_number(&mut self, cell: &str, line: u64) -> bool {
-        let (State::Number(v), Ok(x)) = (&mut self.state, cell.parse::<f64>()) else { return false };
+    fn push_number(&mut self, cell: &[u8], line: u64) -> bool {
+        let (State::Number(v), Some(x)) = (&mut self.state, numbers::number(cell)) else { return false };
         if x.is_infinite() && self.infinite.is_none() {
-            self.infinite = Some((v.len(), line));
+            self.infinite = Some((self.n_taken + v.len(), line));
         }
         v.push(x.is_finite().then_some(x));
         true
@@ -152,10 +232,80 @@ impl TextColumn {
         match &mut self.state {
             State::Unknown(n) => *n += 1,
             State::Boolean(v) => v.push(None),
-            State::Integer(v) => v.push(None),
+            State::Integer(v) | State::Timestamp(v) => v.push(None),
             State::Number(v) => v.push(None),
             State::Words(words) => words.push(None),
-            State::Again => {}
+            State::Text(v) => v.push(None),
+            State::Again(_) => {}
+        }
+    }
+
+    /// Makes room for a cell that does not fit.
+    fn widen(&mut self, cell: &[u8], line: u64) {
+        let nothing = Learnt { boolean: false, integer: false, number: false, timestamp: false, is_text: false };
+        let learnt = match std::mem::replace(&mut self.state, State::Unknown(0)) {
+            State::Integer(v) if self.n_taken == 0 && numbers::number(cell).is_some() => {
+                self.state = State::Number(v.into_iter().map(|x| x.map(|x| x as f64)).collect());
+                return self.push(cell, line);
+            }
+            State::Unknown(_) => Learnt { boolean: true, integer: true, number: true, timestamp: true, ..nothing },
+            State::Integer(_) => Learnt { number: true, ..nothing },
+            _ => nothing,
+        };
+        self.state = State::Again(learnt);
+        self.push(cell, line);
+    }
+
+    /// Bytes of what is held and not handed on.
+    pub(super) fn n_buffered(&self) -> usize {
+        match &self.state {
+            State::Boolean(v) => v.len(),
+            State::Integer(v) | State::Timestamp(v) => 16 * v.len(),
+            State::Number(v) => 16 * v.len(),
+            State::Words(words) => 8 * words.len(),
+            State::Text(v) => 24 * v.len() + self.n_text_bytes,
+            State::Unknown(_) | State::Again(_) => 0,
+        }
+    }
+
+    pub(super) fn is_again(&self) -> bool {
+        matches!(self.state, State::Again(_))
+    }
+
+    /// Hands on the rows since the last time. What the column is stands from then on; only levels are still to come.
+    pub(super) fn take_chunk(&mut self) -> Values {
+        self.settle();
+        let values = match &mut self.state {
+            State::Unknown(n) => Values::Number(vec![None; std::mem::take(n)]),
+            State::Boolean(v) => Values::Boolean(take(v, self.room)),
+            State::Integer(v) => Values::Integer(take(v, self.room)),
+            State::Number(v) => Values::Number(take(v, self.room)),
+            State::Timestamp(v) => Values::Timestamp(take(v, self.room)),
+            State::Words(words) => words.take_codes(),
+            State::Text(v) => Values::Text(take(v, self.room)),
+            State::Again(_) => Values::Number(Vec::new()),
+        };
+        self.n_text_bytes = 0;
+        self.n_taken += values.len();
+        self.room = values.len();
+        values
+    }
+
+    /// Decides what words are, before they are handed on for the first time; later, whether they have grown too many.
+    fn settle(&mut self) {
+        let State::Words(words) = &mut self.state else { return };
+        if self.n_taken > 0 {
+            if words.is_overfull() && !self.is_pinned {
+                let nothing = Learnt { boolean: false, integer: false, number: false, timestamp: false, is_text: true };
+                self.state = State::Again(nothing);
+            }
+            return;
+        }
+        let stamps = if self.guesses { words.timestamps() } else { None };
+        if let Some(stamps) = stamps {
+            self.state = State::Timestamp(stamps);
+        } else if !self.is_pinned && (words.is_overfull() || words.are_text()) {
+            self.state = State::Text(std::mem::take(words).into_text());
         }
     }
 
@@ -165,24 +315,71 @@ impl TextColumn {
             State::Unknown(n) => Values::Number(vec![None; n]),
             State::Boolean(v) => Values::Boolean(v),
             State::Integer(v) => Values::Integer(v),
+            State::Timestamp(v) => Values::Timestamp(v),
             State::Number(v) => match self.infinite {
                 Some((row, line)) => return Finished::Infinite { row, line },
                 None => Values::Number(v),
             },
-            State::Words(words) => words.finish_guessing(),
-            State::Again => return Finished::ReadAgain,
+            State::Words(words) if self.n_taken > 0 => words.into_category(),
+            State::Words(words) => match words.timestamps().filter(|_| self.guesses) {
+                Some(stamps) => Values::Timestamp(stamps),
+                None if self.is_pinned => words.into_category(),
+                None => words.finish(),
+            },
+            State::Text(v) => Values::Text(v),
+            State::Again(_) => return Finished::Again,
         })
+    }
+
+    /// What is known of the column for another reading of the file.
+    pub(super) fn expected(&self) -> Expected {
+        match &self.state {
+            State::Unknown(_) => Expected::Nothing,
+            State::Boolean(_) => Expected::Boolean,
+            State::Integer(_) => Expected::Integer,
+            State::Number(_) => Expected::Number,
+            State::Timestamp(_) => Expected::Timestamp,
+            State::Words(_) if self.n_taken == 0 && self.guesses => Expected::Nothing,
+            State::Words(_) => Expected::Words,
+            State::Text(_) => Expected::Text,
+            State::Again(learnt) => learnt.expected(),
+        }
     }
 }
 
-/// The narrowest column that takes this cell, with `n` missing values before it and room for `expected` rows.
-fn first_state(cell: &str, n: usize, expected: usize) -> State {
+impl Learnt {
+    fn narrow(&mut self, cell: &[u8]) {
+        self.boolean = self.boolean && boolean(cell).is_some();
+        self.integer = self.integer && numbers::integer(cell).is_some();
+        self.number = self.number && numbers::number(cell).is_some();
+        self.timestamp = self.timestamp && timestamp(text_of(cell)).is_some();
+    }
+
+    fn expected(self) -> Expected {
+        match self {
+            Learnt { is_text: true, .. } => Expected::Text,
+            Learnt { boolean: true, .. } => Expected::Boolean,
+            Learnt { integer: true, .. } => Expected::Integer,
+            Learnt { number: true, .. } => Expected::Number,
+            Learnt { timestamp: true, .. } => Expected::Timestamp,
+            _ => Expected::Words,
+        }
+    }
+}
+
+/// The values, with room for as many again.
+fn take<T>(values: &mut Vec<T>, room: usize) -> Vec<T> {
+    std::mem::replace(values, Vec::with_capacity(room))
+}
+
+/// The narrowest column that takes this cell, with `n` missing values before it.
+fn first_state(cell: &[u8], n: usize) -> State {
     if boolean(cell).is_some() {
-        State::Boolean(missing(n, expected))
-    } else if cell.parse::<i64>().is_ok() {
-        State::Integer(missing(n, expected))
-    } else if cell.parse::<f64>().is_ok() {
-        State::Number(missing(n, expected))
+        State::Boolean(vec![None; n])
+    } else if numbers::integer(cell).is_some() {
+        State::Integer(vec![None; n])
+    } else if numbers::number(cell).is_some() {
+        State::Number(vec![None; n])
     } else {
         let mut words = Words::default();
         (0..n).for_each(|_| words.push(None));
@@ -190,27 +387,26 @@ fn first_state(cell: &str, n: usize, expected: usize) -> State {
     }
 }
 
-fn missing<T: Clone>(n: usize, expected: usize) -> Vec<Option<T>> {
-    let mut values = Vec::with_capacity(expected.max(n));
-    values.resize(n, None);
-    values
+/// A cell of text that was checked as a whole: cells are cut at ASCII bytes, so each is UTF-8 again.
+fn text_of(cell: &[u8]) -> &str {
+    std::str::from_utf8(cell).unwrap_or_default()
 }
 
 /// The marks that stand for a missing value in a text file.
-pub(super) fn is_missing(cell: &str) -> bool {
-    matches!(cell, "" | "?" | "NA" | "N/A" | "nan" | "NaN" | "NAN" | "null" | "NULL")
+pub(super) fn is_missing(cell: &[u8]) -> bool {
+    matches!(cell, b"" | b"?" | b"NA" | b"N/A" | b"nan" | b"NaN" | b"NAN" | b"null" | b"NULL")
 }
 
-fn boolean(cell: &str) -> Option<bool> {
+fn boolean(cell: &[u8]) -> Option<bool> {
     match cell {
-        "true" | "True" | "TRUE" => Some(true),
-        "false" | "False" | "FALSE" => Some(false),
+        b"true" | b"True" | b"TRUE" => Some(true),
+        b"false" | b"False" | b"FALSE" => Some(false),
         _ => None,
     }
 }
 
 /// RFC 3339, or a plain date as its midnight UTC; milliseconds since 1970.
-fn timestamp(word: &str) -> Option<i64> {
+pub(super) fn timestamp(word: &str) -> Option<i64> {
     if !word.as_bytes().first()?.is_ascii_digit() || word.len() < 10 {
         return None;
     }

@@ -8,41 +8,94 @@ use adaptation::data::{Column, Values};
 use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, StringViewArray, make_array};
 use arrow::compute::{CastOptions, cast_with_options, take};
 use arrow::datatypes::{
-    DataType, Field, Fields, Float64Type, Int64Type, TimeUnit, TimestampMillisecondType, UInt64Type,
+    DataType, Field, FieldRef, Fields, Float64Type, Int64Type, TimeUnit, TimestampMillisecondType, UInt64Type,
 };
 use arrow::error::ArrowError;
 
 use super::builder::Words;
 use super::check_names;
 use super::error::{IngestError, Place, shorten};
-use super::options::Limits;
+use super::options::{Limits, Options};
+use super::output::Output;
+
+/// Bytes of words that one batch may copy out.
+const MOST_COPIED: usize = 256 << 20;
+
+/// Reads batches until no column of words turns out to be text after chunks of it were handed on: then all is read
+/// again, with that column known to be text.
+pub(super) fn settle(
+    out: &mut Output,
+    mut read: impl FnMut(&[usize], &mut Output) -> Result<Found, IngestError>,
+) -> Result<Vec<Column>, IngestError> {
+    let mut text = Vec::new();
+    // Each reading knows more columns to be text.
+    loop {
+        out.restart()?;
+        match read(&text, out)? {
+            Found::Columns(columns) => return Ok(columns),
+            Found::Text(found) if found.len() > text.len() => text = found,
+            Found::Text(_) => return Err(IngestError::invalid("the words of the columns are too many to be read")),
+        }
+    }
+}
+
+/// What a reading of all batches found.
+pub(super) enum Found {
+    /// The rows that were not handed on, with the levels of all.
+    Columns(Vec<Column>),
+    /// These columns are text.
+    Text(Vec<usize>),
+}
 
 /// The columns of one schema as batches arrive.
 pub(super) struct ArrowColumns<'a> {
     fields: Fields,
     limits: &'a Limits,
     columns: Vec<Building>,
+    /// The words of these are classes however many there are.
+    pinned: Vec<bool>,
     n_rows: usize,
     budget: Budget,
+    /// Columns of words that turned out to be text after chunks of them were handed on.
+    overfull: Vec<usize>,
 }
 
 impl<'a> ArrowColumns<'a> {
     /// # Errors
     /// Too many columns, bad names, types that are not read.
-    pub(super) fn new(fields: Fields, limits: &'a Limits) -> Result<Self, IngestError> {
+    pub(super) fn new(fields: Fields, options: &'a Options) -> Result<Self, IngestError> {
+        let limits = &options.limits;
         limits.check_shape(0, fields.len())?;
         check_names(fields.iter().map(|f| f.name().as_str()), limits)?;
         let columns = fields.iter().map(|f| Building::for_field(f)).collect::<Result<Vec<_>, _>>()?;
-        Ok(Self { fields, limits, columns, n_rows: 0, budget: Budget(limits.decompressed_bytes) })
+        let pinned = fields.iter().map(|f| options.is_pinned(f.name())).collect();
+        let budget = Budget(limits.decompressed_bytes);
+        Ok(Self { fields, limits, columns, pinned, n_rows: 0, budget, overfull: Vec::new() })
     }
 
+    /// With these columns of words known to be text.
+    pub(super) fn with_text(mut self, columns: &[usize]) -> Self {
+        for j in columns {
+            self.columns[*j] = Building::Text(Vec::new());
+        }
+        self
+    }
+
+    /// Takes a batch, and hands a chunk on where enough is buffered.
+    ///
     /// # Errors
     /// Too many rows, values that do not fit their column.
-    pub(super) fn extend(&mut self, batch: &RecordBatch) -> Result<(), IngestError> {
+    pub(super) fn take(&mut self, batch: &RecordBatch, out: &mut Output) -> Result<(), IngestError> {
+        self.extend(batch)?;
+        self.hand_on(out)
+    }
+
+    fn extend(&mut self, batch: &RecordBatch) -> Result<(), IngestError> {
         self.limits.check_shape(self.n_rows + batch.num_rows(), self.fields.len())?;
         for ((column, array), field) in self.columns.iter_mut().zip(batch.columns()).zip(&self.fields) {
             match column {
                 Building::Words(words) => extend_words(words, array, field, &mut self.budget)?,
+                Building::Text(words) => extend_text(words, array, field, &mut self.budget)?,
                 column => column.extend(array, field, self.n_rows)?,
             }
         }
@@ -50,9 +103,41 @@ impl<'a> ArrowColumns<'a> {
         Ok(())
     }
 
-    pub(super) fn finish(self) -> Vec<Column> {
-        let named = self.fields.iter().zip(self.columns);
-        named.map(|(f, c)| Column { name: f.name().clone(), values: c.finish() }).collect()
+    /// Once words are too many to go on, the rest is only checked.
+    fn hand_on(&mut self, out: &mut Output) -> Result<(), IngestError> {
+        let n_bytes = self.columns.iter().map(Building::n_buffered).sum();
+        if !out.wants(n_bytes, self.columns.len()) {
+            return Ok(());
+        }
+        let is_first = out.n_rows() == 0;
+        let mut chunk = Vec::with_capacity(self.columns.len());
+        for (j, (column, field)) in self.columns.iter_mut().zip(&self.fields).enumerate() {
+            if let Building::Words(words) = column
+                && !self.pinned[j]
+            {
+                if is_first && (words.is_overfull() || words.are_text()) {
+                    *column = Building::Text(std::mem::take(words).into_text());
+                } else if !is_first && words.is_overfull() && !self.overfull.contains(&j) {
+                    self.overfull.push(j);
+                }
+            }
+            chunk.push(Column { name: field.name().clone(), values: column.take_chunk() });
+        }
+        if self.overfull.is_empty() { out.flush(&chunk) } else { Ok(()) }
+    }
+
+    pub(super) fn finish(self, out: &Output) -> Found {
+        if !self.overfull.is_empty() {
+            let is_text = |j: &usize| matches!(self.columns[*j], Building::Text(_)) || self.overfull.contains(j);
+            return Found::Text((0..self.columns.len()).filter(is_text).collect());
+        }
+        let was_flushed = out.n_rows() > 0;
+        let named = self.fields.iter().zip(self.columns).zip(self.pinned);
+        let column = |((field, column), is_pinned): ((&FieldRef, Building), bool)| Column {
+            name: field.name().clone(),
+            values: column.finish(is_pinned || was_flushed),
+        };
+        Found::Columns(named.map(column).collect())
     }
 }
 
@@ -63,6 +148,8 @@ enum Building {
     Boolean(Vec<Option<bool>>),
     Timestamp(Vec<Option<i64>>),
     Words(Words),
+    /// Words of which no dictionary is kept.
+    Text(Vec<Option<String>>),
 }
 
 impl Building {
@@ -115,18 +202,43 @@ impl Building {
                 };
                 v.extend(array.as_primitive::<TimestampMillisecondType>().iter());
             }
-            Self::Words(_) => return Err(unread(field)),
+            Self::Words(_) | Self::Text(_) => return Err(unread(field)),
         }
         Ok(())
     }
 
-    fn finish(self) -> Values {
+    /// Bytes of what is held and not handed on.
+    fn n_buffered(&self) -> usize {
+        match self {
+            Self::Number(v) => 16 * v.len(),
+            Self::Integer(v) | Self::Timestamp(v) => 16 * v.len(),
+            Self::Boolean(v) => v.len(),
+            Self::Words(words) => 8 * words.len(),
+            Self::Text(v) => v.iter().map(|w| 24 + w.as_ref().map_or(0, String::len)).sum(),
+        }
+    }
+
+    fn take_chunk(&mut self) -> Values {
+        match self {
+            Self::Number(v) => Values::Number(std::mem::take(v)),
+            Self::Integer(v) => Values::Integer(std::mem::take(v)),
+            Self::Boolean(v) => Values::Boolean(std::mem::take(v)),
+            Self::Timestamp(v) => Values::Timestamp(std::mem::take(v)),
+            Self::Words(words) => words.take_codes(),
+            Self::Text(v) => Values::Text(std::mem::take(v)),
+        }
+    }
+
+    /// Words stay codes if they must, else they are what they seem to be.
+    fn finish(self, as_codes: bool) -> Values {
         match self {
             Self::Number(v) => Values::Number(v),
             Self::Integer(v) => Values::Integer(v),
             Self::Boolean(v) => Values::Boolean(v),
             Self::Timestamp(v) => Values::Timestamp(v),
+            Self::Words(words) if as_codes => words.into_category(),
             Self::Words(words) => words.finish(),
+            Self::Text(v) => Values::Text(v),
         }
     }
 }
@@ -165,6 +277,35 @@ fn extend_words(words: &mut Words, array: &ArrayRef, field: &Field, budget: &mut
         _ => return Err(unread(field)),
     }
     Ok(())
+}
+
+/// Words one by one, of a column in which most are another. What is copied out is bounded as a whole and for one batch.
+fn extend_text(
+    words: &mut Vec<Option<String>>,
+    array: &ArrayRef,
+    field: &Field,
+    budget: &mut Budget,
+) -> Result<(), IngestError> {
+    let array = &decoded_text(array, field)?;
+    let mut room = Budget(MOST_COPIED as u64);
+    for i in 0..array.len() {
+        let word = word_at(array, i, field)?;
+        room.spend(word.map_or(0, str::len))?;
+        budget.spend(word.map_or(0, str::len))?;
+        words.push(word.map(str::to_owned));
+    }
+    Ok(())
+}
+
+/// As views into a dictionary, so that no word is copied for each of its rows.
+fn decoded_text(array: &ArrayRef, field: &Field) -> Result<ArrayRef, IngestError> {
+    match array.as_any_dictionary_opt() {
+        None => Ok(Arc::clone(array)),
+        Some(dictionary) => {
+            let views = cast(dictionary.values(), &DataType::Utf8View, field)?;
+            take(&views, dictionary.keys(), None).map_err(|e| of_arrow(&e, field))
+        }
+    }
 }
 
 /// Views of one place are one word; those of other places may overlap, so that each is paid for.

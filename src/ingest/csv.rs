@@ -1,151 +1,230 @@
 //! CSV: a header line, then rows of as many fields. What is not said of delimiter, header and encoding is guessed.
+//!
+//! The file is read once, in blocks; a type or an encoding that the first part of it misled to makes a second reading.
 
 use adaptation::data::Column;
-use csv::{ByteRecord, ReaderBuilder};
+use encoding_rs::{Encoding, WINDOWS_1252};
 
-use super::builder::{Finished, TextColumn};
+use super::builder::{Expected, Finished, TextColumn};
 use super::dialect::{CsvOptions, Delimiter, Dialect, HeaderRow, MissingMarks, Quote, TextEncoding};
 use super::error::{IngestError, Place};
-use super::options::Limits;
-use super::{Parsed, check_names, text};
+use super::options::{Limits, Options};
+use super::output::Output;
+use super::source::Source;
+use super::{Parsed, check_names, numbers};
 
-pub(super) fn read(bytes: &[u8], options: &CsvOptions, limits: &Limits) -> Result<Parsed, IngestError> {
-    let decoded = text::decode_as(bytes, options.encoding.map(|e| e.0))?;
-    let quote = options.quote.unwrap_or(Quote::DOUBLE);
-    let delimiter = options.delimiter.unwrap_or_else(|| guess_delimiter(&decoded.text, quote));
-    let mut file =
-        File { text: &decoded.text, delimiter, quote, header: options.header, missing: &options.missing, limits };
-    let mut first = ByteRecord::new();
-    if !file.reader().read_byte_record(&mut first).map_err(unreadable)? {
-        return Err(IngestError::Empty { message: "the file is blank; send a header line and rows".into() });
-    }
-    limits.check_shape(0, first.len())?;
-    let mut notes = Vec::from_iter(decoded.note);
-    file.header = resolve_header(&first, options.header, &mut notes)?;
-    let names = file.names(&first)?;
-    let columns = file.columns(names)?;
-    let encoding = TextEncoding(decoded.encoding);
-    let dialect = Some(Dialect { delimiter, quote, header: file.header, encoding });
-    Ok(Parsed { columns, notes, dialect })
+use records::{Next, Records};
+
+mod records;
+
+/// Readings of a file: each that begins again knows more of its columns.
+const MOST_READINGS: usize = 5;
+/// Rows between two looks at how much is buffered.
+const ROWS_A_LOOK: usize = 64;
+
+/// How a file is written, as far as it is known.
+struct File<'a> {
+    said: &'a CsvOptions,
+    options: &'a Options,
+    encoding: Option<&'static Encoding>,
+    expected: Vec<Expected>,
+    notes: Vec<String>,
 }
 
-/// A decoded file and how it is written.
-struct File<'a> {
-    text: &'a str,
-    delimiter: Delimiter,
-    quote: Quote,
-    header: HeaderRow,
-    missing: &'a MissingMarks,
-    limits: &'a Limits,
+enum Reading {
+    Done(Parsed),
+    /// With what was learnt of the columns.
+    Again(Vec<Expected>),
+    NotUtf8 {
+        byte: u64,
+        line: u64,
+    },
+}
+
+pub(super) fn read(
+    source: &Source,
+    said: &CsvOptions,
+    options: &Options,
+    out: &mut Output,
+) -> Result<Parsed, IngestError> {
+    let encoding = said.encoding.map(|e| e.0);
+    let mut file = File { said, options, encoding, expected: Vec::new(), notes: Vec::new() };
+    for _ in 0..MOST_READINGS {
+        out.restart()?;
+        match file.read(source, out)? {
+            Reading::Done(parsed) => {
+                let notes = file.notes.into_iter().chain(parsed.notes).collect();
+                return Ok(Parsed { notes, ..parsed });
+            }
+            Reading::Again(expected) => file.expected = expected,
+            Reading::NotUtf8 { byte, line } => {
+                file.encoding = Some(WINDOWS_1252);
+                file.notes.push(format!(
+                    "byte {byte} (line {line}) is not UTF-8: read as windows-1252; say encoding= if it is another"
+                ));
+            }
+        }
+    }
+    Err(IngestError::invalid("the columns change their types too often; send Parquet, which names them"))
 }
 
 impl File<'_> {
-    fn reader(&self) -> csv::Reader<&[u8]> {
-        let mut builder = ReaderBuilder::new();
-        match self.quote.0 {
-            Some(quote) => builder.quote(quote),
-            None => builder.quoting(false),
-        };
-        builder.has_headers(false).flexible(true).delimiter(self.delimiter.0).from_reader(self.text.as_bytes())
+    fn limits(&self) -> &Limits {
+        &self.options.limits
     }
 
-    fn names(&self, first: &ByteRecord) -> Result<Vec<String>, IngestError> {
-        if self.header == HeaderRow::None {
+    fn read(&self, source: &Source, out: &mut Output) -> Result<Reading, IngestError> {
+        let quote = self.said.quote.unwrap_or(Quote::DOUBLE);
+        let mut records = Records::open(source, self.encoding, quote)?;
+        let delimiter = match self.said.delimiter {
+            Some(delimiter) => delimiter,
+            None => guess_delimiter(records.first_line()?, quote),
+        };
+        records.set_delimiter(delimiter);
+        match records.next()? {
+            Next::Record { .. } => {}
+            Next::End => {
+                return Err(IngestError::Empty { message: "the file is blank; send a header line and rows".into() });
+            }
+            Next::NotUtf8 { byte, line } => return Ok(Reading::NotUtf8 { byte, line }),
+        }
+        self.limits().check_shape(0, records.n_cells())?;
+        let mut notes = Vec::new();
+        let first: Vec<String> = records.cells().map(|cell| String::from_utf8_lossy(cell).into_owned()).collect();
+        let header = resolve_header(&first, self.said.header, &mut notes)?;
+        let names = self.names(&first, header)?;
+        let is_row = header == HeaderRow::None;
+        let mut rows = Rows::of(self, names, is_row);
+        if is_row {
+            rows.take(&records, out)?;
+        }
+        loop {
+            match records.next()? {
+                Next::Record { line } => {
+                    rows.line = line;
+                    rows.take(&records, out)?;
+                }
+                Next::End => break,
+                Next::NotUtf8 { byte, line } => return Ok(Reading::NotUtf8 { byte, line }),
+            }
+        }
+        let encoding = TextEncoding(records.encoding());
+        rows.finish(notes, Dialect { delimiter, quote, header, encoding })
+    }
+
+    fn names(&self, first: &[String], header: HeaderRow) -> Result<Vec<String>, IngestError> {
+        if header == HeaderRow::None {
             return Ok((0..first.len()).map(|j| format!("x{j}")).collect());
         }
-        let names: Vec<String> = first.iter().map(|name| cell_text(name).trim().to_owned()).collect();
-        check_names(names.iter().map(String::as_str), self.limits)?;
+        let names: Vec<String> = first.iter().map(|name| name.trim().to_owned()).collect();
+        check_names(names.iter().map(String::as_str), self.limits())?;
         Ok(names)
     }
+}
 
-    fn columns(&self, names: Vec<String>) -> Result<Vec<Column>, IngestError> {
-        // Every row ends its line, but for the last. Rows beyond the limits will be refused and need no room.
-        let lines = self.text.bytes().filter(|b| *b == b'\n').count() + 1;
-        let expected = lines.min(self.limits.rows).min(self.limits.cells / names.len().max(1));
-        let mut columns: Vec<TextColumn> = names.iter().map(|_| TextColumn::new(expected)).collect();
-        let n_rows = self.each_row(names.len(), |record, line| {
-            for (column, cell) in columns.iter_mut().zip(record.iter()) {
-                column.push(self.cell(cell), line);
-            }
-        })?;
-        if n_rows == 0 {
-            let message = "the file holds a header and no rows; send at least one row below it".into();
-            return Err(IngestError::Empty { message });
-        }
-        let mut finished: Vec<Finished> = columns.into_iter().map(TextColumn::finish).collect();
-        self.read_words_again(&mut finished)?;
-        names.into_iter().zip(finished).map(|(name, column)| close(name, column)).collect()
+/// The columns as rows arrive.
+struct Rows<'a> {
+    limits: &'a Limits,
+    missing: &'a MissingMarks,
+    names: Vec<String>,
+    columns: Vec<TextColumn>,
+    /// Whether the first line is a row.
+    is_headless: bool,
+    n_rows: usize,
+    /// On which the row that is taken starts.
+    line: u64,
+    /// Whether no type was found wrong yet; afterwards rows are only learnt from.
+    is_good: bool,
+}
+
+impl<'a> Rows<'a> {
+    fn of(file: &'a File<'_>, names: Vec<String>, is_headless: bool) -> Self {
+        let column = |(j, name): (usize, &String)| {
+            let column = TextColumn::new(file.expected.get(j).copied().unwrap_or(Expected::Nothing));
+            if file.options.is_pinned(name) { column.pinned() } else { column }
+        };
+        let columns = names.iter().enumerate().map(column).collect();
+        let (limits, missing) = (&file.options.limits, &file.said.missing);
+        Self { limits, missing, names, columns, is_headless, n_rows: 0, line: 1, is_good: true }
     }
 
-    /// The second pass, over the columns in which words came after numbers.
-    fn read_words_again(&self, finished: &mut [Finished]) -> Result<(), IngestError> {
-        let mut again: Vec<(usize, TextColumn)> = (finished.iter().enumerate())
-            .filter(|(_, f)| matches!(f, Finished::ReadAgain))
-            .map(|(i, _)| (i, TextColumn::words()))
-            .collect();
-        if again.is_empty() {
-            return Ok(());
+    fn take(&mut self, records: &Records<'_>, out: &mut Output) -> Result<(), IngestError> {
+        self.n_rows += 1;
+        if records.n_cells() != self.columns.len() {
+            return Err(self.odd_length(records.n_cells()));
         }
-        self.each_row(finished.len(), |record, line| {
-            for (i, column) in &mut again {
-                column.push(record.get(*i).map_or("", |cell| self.cell(cell)), line);
+        self.limits.check_shape(self.n_rows, self.columns.len())?;
+        let line = self.line;
+        if self.missing.is_empty() {
+            self.columns.iter_mut().zip(records.cells()).for_each(|(column, cell)| column.push(cell, line));
+        } else {
+            for (column, cell) in self.columns.iter_mut().zip(records.cells()) {
+                column.push(if is_mark(self.missing, cell) { b"" } else { cell }, line);
             }
-        })?;
-        for (i, column) in again {
-            finished[i] = column.finish();
+        }
+        if self.n_rows.is_multiple_of(ROWS_A_LOOK) {
+            self.hand_on(out)?;
         }
         Ok(())
     }
 
-    /// A cell's text, empty where it is one of the client's marks for what is missing.
-    fn cell<'c>(&self, cell: &'c [u8]) -> &'c str {
-        let text = cell_text(cell);
-        if !self.missing.is_empty() && self.missing.contains(text.trim_ascii()) { "" } else { text }
+    fn odd_length(&self, found: usize) -> IngestError {
+        let (row, line, expected) = (self.n_rows, self.line, self.columns.len());
+        let place = Place { row: Some(row as u64), line: Some(line), ..Place::default() };
+        let fields = if found == 1 { "field" } else { "fields" };
+        let first = if self.is_headless { "first row" } else { "header" };
+        let message = format!(
+            "row {row} (line {line}) has {found} {fields}, the {first} has {expected}; \
+             complete the row, or quote the field that holds a delimiter"
+        );
+        IngestError::invalid_at(place, message)
     }
 
-    /// Feeds every row that is as long as the first line, and counts them.
-    fn each_row(&self, n_columns: usize, mut take: impl FnMut(&ByteRecord, u64)) -> Result<usize, IngestError> {
-        let mut reader = self.reader();
-        let mut record = ByteRecord::new();
-        let first = if self.header == HeaderRow::None {
-            "first row"
-        } else {
-            reader.read_byte_record(&mut record).map_err(unreadable)?;
-            "header"
-        };
-        let mut row = 0;
-        while reader.read_byte_record(&mut record).map_err(unreadable)? {
-            row += 1;
-            let line = first_line(&record, self.text);
-            if record.len() != n_columns {
-                let place = Place { row: Some(row as u64), line: Some(line), ..Place::default() };
-                let fields = if record.len() == 1 { "field" } else { "fields" };
-                let message = format!(
-                    "row {row} (line {line}) has {} {fields}, the {first} has {n_columns}; \
-                     complete the row, or quote the field that holds a delimiter",
-                    record.len()
-                );
-                return Err(IngestError::invalid_at(place, message));
-            }
-            self.limits.check_shape(row, n_columns)?;
-            take(&record, line);
+    /// Hands a chunk on where enough is buffered.
+    fn hand_on(&mut self, out: &mut Output) -> Result<(), IngestError> {
+        let n_bytes = self.columns.iter().map(TextColumn::n_buffered).sum();
+        if !out.wants(n_bytes, self.columns.len()) {
+            return Ok(());
         }
-        Ok(row)
+        let values: Vec<_> = self.columns.iter_mut().map(TextColumn::take_chunk).collect();
+        self.is_good = self.is_good && !self.columns.iter().any(TextColumn::is_again);
+        if !self.is_good {
+            return Ok(());
+        }
+        let chunk = self.names.iter().cloned().zip(values).map(|(name, values)| Column { name, values });
+        out.flush(&chunk.collect::<Vec<_>>())
     }
+
+    fn finish(self, notes: Vec<String>, dialect: Dialect) -> Result<Reading, IngestError> {
+        if self.n_rows == 0 {
+            let message = "the file holds a header and no rows; send at least one row below it".into();
+            return Err(IngestError::Empty { message });
+        }
+        if self.columns.iter().any(TextColumn::is_again) {
+            return Ok(Reading::Again(self.columns.iter().map(TextColumn::expected).collect()));
+        }
+        let columns = self.names.into_iter().zip(self.columns).map(|(name, column)| close(name, column.finish()));
+        let columns = columns.collect::<Result<_, _>>()?;
+        Ok(Reading::Done(Parsed { columns, notes, dialect: Some(dialect) }))
+    }
+}
+
+fn is_mark(marks: &MissingMarks, cell: &[u8]) -> bool {
+    std::str::from_utf8(cell.trim_ascii()).is_ok_and(|cell| marks.contains(cell))
 }
 
 /// Whether the first line names columns: it does unless all its cells are numbers.
 ///
 /// # Errors
 /// Numbers that count from 0, as tools write them over columns without names: they may be names or values.
-fn resolve_header(first: &ByteRecord, said: HeaderRow, notes: &mut Vec<String>) -> Result<HeaderRow, IngestError> {
-    let is_number = |cell: &[u8]| cell_text(cell).trim().parse::<f64>().is_ok_and(f64::is_finite);
+fn resolve_header(first: &[String], said: HeaderRow, notes: &mut Vec<String>) -> Result<HeaderRow, IngestError> {
+    let is_number = |cell: &String| numbers::number(cell.trim().as_bytes()).is_some_and(f64::is_finite);
     match said {
         HeaderRow::Auto if first.iter().all(is_number) => {}
         HeaderRow::Auto => return Ok(HeaderRow::Present),
         said => return Ok(said),
     }
-    if first.len() > 1 && first.iter().enumerate().all(|(j, cell)| cell_text(cell).trim() == j.to_string()) {
+    if first.len() > 1 && first.iter().enumerate().all(|(j, cell)| cell.trim() == j.to_string()) {
         let message = "the first line counts 0, 1 …, which may name the columns or be a row; say header=present or \
                        header=none";
         return Err(IngestError::invalid_at(Place { line: Some(1), ..Place::default() }, message));
@@ -165,30 +244,16 @@ fn close(name: String, column: Finished) -> Result<Column, IngestError> {
             );
             Err(IngestError::invalid_at(place, message))
         }
-        // A column of words takes every cell.
-        Finished::ReadAgain => Err(IngestError::invalid_at(Place::column(&name), "the column cannot be read")),
+        // Was asked for before.
+        Finished::Again => Err(IngestError::invalid_at(Place::column(&name), "the column cannot be read")),
     }
 }
 
-/// The line on which a record starts: its position is before the blank lines that were skipped to reach it.
-fn first_line(record: &ByteRecord, text: &str) -> u64 {
-    let Some(position) = record.position() else { return 0 };
-    let before = text.as_bytes().iter().skip(position.byte() as usize);
-    let skipped = before.take_while(|b| matches!(b, b'\n' | b'\r')).filter(|b| **b == b'\n').count();
-    position.line() + skipped as u64
-}
-
-/// A field of text that was decoded as a whole: fields are cut at ASCII bytes, so each is UTF-8 again.
-fn cell_text(cell: &[u8]) -> &str {
-    std::str::from_utf8(cell).unwrap_or_default()
-}
-
 /// The most frequent of `, ; tab |` outside quotes in the first line that is not blank; the comma if there is none.
-fn guess_delimiter(text: &str, quote: Quote) -> Delimiter {
-    let header = text.trim_start_matches(['\r', '\n']).bytes();
+fn guess_delimiter(first_line: &[u8], quote: Quote) -> Delimiter {
     let mut quoted = false;
     let mut counts = [(b',', 0), (b';', 0), (b'\t', 0), (b'|', 0)];
-    for byte in header.take_while(|b| !matches!(b, b'\n' | b'\r')) {
+    for byte in first_line.iter().copied() {
         match byte {
             byte if Some(byte) == quote.0 => quoted = !quoted,
             _ if quoted => {}
@@ -198,9 +263,4 @@ fn guess_delimiter(text: &str, quote: Quote) -> Delimiter {
     // The first of the largest: the comma wins a tie.
     let others = counts.iter().rev().filter(|(d, _)| Some(*d) != quote.0);
     Delimiter(others.max_by_key(|(_, n)| *n).map_or(b',', |(d, _)| *d))
-}
-
-fn unreadable(error: csv::Error) -> IngestError {
-    let line = error.position().map(csv::Position::line);
-    IngestError::invalid_at(Place { line, ..Place::default() }, format!("the CSV cannot be read: {error}"))
 }

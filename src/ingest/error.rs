@@ -1,5 +1,8 @@
 //! What can be wrong with uploaded data: what it is, where it is, and how to cure it.
 
+use std::error::Error;
+use std::io;
+
 use serde::Serialize;
 
 /// Where in the upload something is wrong; every part that is known is filled.
@@ -71,6 +74,15 @@ pub enum IngestError {
     /// No table is nested like this, and no reader may recurse as deep as a document wants.
     #[error("the JSON is nested deeper than {limit} levels; a table is two or three deep")]
     JsonTooDeep { limit: usize },
+    /// Not the upload's fault: a file of ours cannot be read or written.
+    #[error("the file of the upload cannot be read or written: {message}")]
+    Storage { kind: io::ErrorKind, message: String },
+}
+
+impl From<io::Error> for IngestError {
+    fn from(error: io::Error) -> Self {
+        Self::storage(&error)
+    }
 }
 
 impl IngestError {
@@ -88,6 +100,7 @@ impl IngestError {
             Self::Decompression { .. } => "decompression_limit",
             Self::MalformedJson { .. } => "malformed_json",
             Self::JsonTooDeep { .. } => "json_too_deep",
+            Self::Storage { .. } => "storage_unavailable",
         }
     }
 
@@ -111,6 +124,16 @@ impl IngestError {
             }
             other => other,
         }
+    }
+
+    /// A file that failed: of what kind says the innermost error of the operating system.
+    pub(super) fn storage(error: &(dyn Error + 'static)) -> Self {
+        let (mut kind, mut next) = (io::ErrorKind::Other, Some(error));
+        while let Some(error) = next {
+            kind = error.downcast_ref::<io::Error>().map_or(kind, io::Error::kind);
+            next = error.source();
+        }
+        Self::Storage { kind, message: error.to_string() }
     }
 
     pub(super) fn invalid(message: impl Into<String>) -> Self {

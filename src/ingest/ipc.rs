@@ -14,23 +14,34 @@ use arrow::ipc::{Block, root_as_footer};
 use bytes::Bytes;
 
 use super::Parsed;
-use super::columns::ArrowColumns;
+use super::columns::{ArrowColumns, Found, settle};
 use super::error::{IngestError, shorten};
-use super::options::Limits;
+use super::options::Options;
+use super::output::Output;
 
 /// Where a file starts, padded to eight bytes, and where it ends, unpadded.
 const MAGIC: &[u8] = b"ARROW1";
 /// The footer's length and the magic.
 const TRAILER_BYTES: usize = 10;
 
-pub(super) fn read(source: &Bytes, limits: &Limits) -> Result<Parsed, IngestError> {
+pub(super) fn read(source: &Bytes, options: &Options, out: &mut Output) -> Result<Parsed, IngestError> {
     // The decoder is not ours and may panic on bytes that lie about themselves; an upload must never do more than fail.
-    let decode = || if source.starts_with(MAGIC) { file(source, limits) } else { stream(source, limits) };
+    let mut of_form = |text: &[usize], out: &mut Output| {
+        if source.starts_with(MAGIC) {
+            file(source, (options, text), out)
+        } else {
+            stream(source, (options, text), out)
+        }
+    };
+    let decode = || settle(out, &mut of_form).map(Parsed::new);
     catch_unwind(AssertUnwindSafe(decode))
         .unwrap_or_else(|_| Err(IngestError::invalid("the Arrow data is damaged: its parts contradict each other")))
 }
 
-fn file(source: &Bytes, limits: &Limits) -> Result<Parsed, IngestError> {
+/// What is known of the columns: what a client says of them, and which are text.
+type Known<'a> = (&'a Options, &'a [usize]);
+
+fn file(source: &Bytes, known: Known<'_>, out: &mut Output) -> Result<Found, IngestError> {
     let damaged = || unreadable("its footer does not fit");
     let whole = Buffer::from(source.clone());
     let end = whole.len().checked_sub(TRAILER_BYTES).ok_or_else(damaged)?;
@@ -38,7 +49,7 @@ fn file(source: &Bytes, limits: &Limits) -> Result<Parsed, IngestError> {
     let start = end.checked_sub(read_footer_length(trailer).map_err(unreadable)?).ok_or_else(damaged)?;
     let footer = root_as_footer(&whole[start..end]).map_err(unreadable)?;
     let schema = Arc::new(try_fb_to_schema(footer.schema().ok_or_else(damaged)?).map_err(unreadable)?);
-    let mut columns = columns(schema.fields(), limits)?;
+    let mut columns = columns(schema.fields(), known)?;
     let mut decoder = FileDecoder::new(schema, footer.version());
     // Blocks that name the same bytes again and again would be read again and again.
     let mut left = start;
@@ -55,13 +66,13 @@ fn file(source: &Bytes, limits: &Limits) -> Result<Parsed, IngestError> {
     }
     for block in footer.recordBatches().into_iter().flatten() {
         if let Some(batch) = decoder.read_record_batch(block, &slice(block)?).map_err(unreadable)? {
-            columns.extend(&batch)?;
+            columns.take(&batch, out)?;
         }
     }
-    Ok(Parsed::new(columns.finish()))
+    Ok(columns.finish(out))
 }
 
-fn stream(source: &Bytes, limits: &Limits) -> Result<Parsed, IngestError> {
+fn stream(source: &Bytes, known: Known<'_>, out: &mut Output) -> Result<Found, IngestError> {
     let mut rest = Buffer::from(source.clone());
     let mut decoder = StreamDecoder::new();
     let mut found: Option<ArrowColumns<'_>> = None;
@@ -70,10 +81,10 @@ fn stream(source: &Bytes, limits: &Limits) -> Result<Parsed, IngestError> {
         if found.is_none()
             && let Some(schema) = decoder.schema()
         {
-            found = Some(columns(schema.fields(), limits)?);
+            found = Some(columns(schema.fields(), known)?);
         }
         match (batch, &mut found) {
-            (Some(batch), Some(columns)) => columns.extend(&batch)?,
+            (Some(batch), Some(columns)) => columns.take(&batch, out)?,
             // What stands after the end of the stream is left.
             _ if rest.len() == before => break,
             _ => {}
@@ -81,14 +92,14 @@ fn stream(source: &Bytes, limits: &Limits) -> Result<Parsed, IngestError> {
     }
     decoder.finish().map_err(unreadable)?;
     let columns = found.ok_or_else(|| unreadable("it holds no schema"))?;
-    Ok(Parsed::new(columns.finish()))
+    Ok(columns.finish(out))
 }
 
-fn columns<'a>(fields: &Fields, limits: &'a Limits) -> Result<ArrowColumns<'a>, IngestError> {
+fn columns<'a>(fields: &Fields, known: Known<'a>) -> Result<ArrowColumns<'a>, IngestError> {
     if fields.is_empty() {
         return Err(IngestError::Empty { message: "the Arrow schema has no columns; send at least one".into() });
     }
-    ArrowColumns::new(fields.clone(), limits)
+    Ok(ArrowColumns::new(fields.clone(), known.0)?.with_text(known.1))
 }
 
 fn unreadable(error: impl std::fmt::Display) -> IngestError {

@@ -1,6 +1,8 @@
 //! Bytes in any accepted format become a typed table with roles and statistics, or an error that names the place.
 //!
 //! Everything is bounded before memory is taken, and the same bytes with the same options give the same table.
+//! [`store`] reads an upload piece by piece and writes the stored table as it goes, so that its memory does not grow with
+//! the upload; [`read`] keeps the table. A type that is guessed too narrow from the first chunk makes a reader begin again.
 //! It knows no SQL, no HTTP and no runtime; it is CPU work and belongs on a compute thread.
 
 mod builder;
@@ -8,29 +10,54 @@ mod columns;
 mod csv;
 mod dialect;
 mod error;
+mod gather;
 mod ipc;
 mod json;
 mod lines;
 mod npy;
 mod npz;
+mod numbers;
 mod options;
+mod output;
 mod packed;
 mod parquet;
 mod roles;
+mod source;
 mod statistics;
 pub mod stored;
 mod svmlight;
 mod text;
 
-use adaptation::data::{Column, Role, Table, TaskKind, Values};
-use bytes::Bytes;
+use std::fs::File;
+
+use adaptation::data::{Column, Kind, Role, Table, TaskKind, Values};
 
 pub use dialect::{BadDialect, CsvOptions, Delimiter, Dialect, HeaderRow, MissingMarks, Quote, TextEncoding};
 pub use error::{IngestError, Place};
 pub use lines::whole_lines;
 pub use options::{Format, Limits, Options, RoleRequest};
-pub use packed::{Coding, unpack, unpack_start};
+pub use output::ColumnSummary;
+pub use packed::{Coding, unpack, unpack_start, unpack_to};
+pub use source::Source;
 pub use statistics::{ColumnStatistics, Histogram, LevelCount, NumberStatistics, Quantile, WordStatistics};
+
+use output::{Output, Whole};
+use roles::Described;
+use stored::Written;
+
+/// What an upload holds, beside its rows, which are in the file that was written.
+#[derive(Debug)]
+pub struct Stored {
+    pub format: Format,
+    pub columns: Vec<ColumnSummary>,
+    /// As long as there are columns.
+    pub roles: Vec<Role>,
+    /// What the label column asks for; `None` without one.
+    pub task: Option<TaskKind>,
+    pub n_rows: usize,
+    pub notes: Vec<String>,
+    pub written: Written,
+}
 
 /// What an upload holds.
 #[derive(Debug, Clone, PartialEq)]
@@ -73,17 +100,33 @@ impl Parsed {
     }
 }
 
+/// Reads an upload into a stored table, which is written to a file that is empty.
+///
+/// # Errors
+/// As [`read`]; a file that cannot be written.
+pub fn store(source: &Source, options: &Options, to: File) -> Result<Stored, IngestError> {
+    store_through(source, options, Output::file(to))
+}
+
+fn store_through(source: &Source, options: &Options, mut out: Output) -> Result<Stored, IngestError> {
+    let (format, mut parsed) = parse(source, options, &mut out)?;
+    let mut whole = out.finish(std::mem::take(&mut parsed.columns))?;
+    pin_kinds(&mut whole, options);
+    let assigned = roles::assign(&described(&whole), options, &mut parsed.notes)?;
+    let n_rows = whole.n_rows();
+    let (written, columns) = whole.into_file()?;
+    Ok(Stored { format, columns, roles: assigned.roles, task: assigned.task, n_rows, notes: parsed.notes, written })
+}
+
 /// Reads an upload.
 ///
 /// # Errors
 /// Everything that is wrong with the bytes or with the options for them, with its place and its cure.
-pub fn read(source: &Bytes, options: &Options) -> Result<Ingested, IngestError> {
-    let (format, parsed) = parse(source, options)?;
-    let Parsed { mut columns, mut notes, dialect } = parsed;
-    let assigned = roles::assign(&mut columns, options, &mut notes)?;
-    let statistics = columns.iter().map(|c| ColumnStatistics::of(&c.values)).collect();
-    let (roles, task) = (assigned.roles, assigned.task);
-    Ok(Ingested { format, table: Table::new(columns), roles, task, statistics, notes, dialect })
+pub fn read(source: &Source, options: &Options) -> Result<Ingested, IngestError> {
+    let (format, parsed) = parse(source, options, &mut Output::memory())?;
+    let Parsed { columns, notes, dialect } = parsed;
+    let Assigned { table, roles, task, statistics, notes } = assign(columns, options, notes)?;
+    Ok(Ingested { format, table, roles, task, statistics, notes, dialect })
 }
 
 /// Gives the columns of a table that was read before other roles.
@@ -91,10 +134,18 @@ pub fn read(source: &Bytes, options: &Options) -> Result<Ingested, IngestError> 
 /// # Errors
 /// If the options name columns that are not there, or roles that the columns cannot play.
 pub fn assign_roles(table: Table, options: &Options) -> Result<Assigned, IngestError> {
-    let mut columns = table.into_columns();
-    let mut notes = Vec::new();
-    let assigned = roles::assign(&mut columns, options, &mut notes)?;
-    let statistics = columns.iter().map(|c| ColumnStatistics::of(&c.values)).collect();
+    assign(table.into_columns(), options, Vec::new())
+}
+
+fn assign(mut columns: Vec<Column>, options: &Options, mut notes: Vec<String>) -> Result<Assigned, IngestError> {
+    for column in columns.iter_mut().filter(|c| options.is_pinned(&c.name)) {
+        if let Values::Text(words) = &mut column.values {
+            column.values = Values::categories(std::mem::take(words));
+        }
+    }
+    let whole = Output::memory().finish(columns)?;
+    let assigned = roles::assign(&described(&whole), options, &mut notes)?;
+    let (columns, statistics) = whole.into_memory();
     Ok(Assigned { table: Table::new(columns), roles: assigned.roles, task: assigned.task, statistics, notes })
 }
 
@@ -102,44 +153,61 @@ pub fn assign_roles(table: Table, options: &Options) -> Result<Assigned, IngestE
 ///
 /// # Errors
 /// As [`read`].
-pub fn read_rows(source: &Bytes, options: &Options) -> Result<Table, IngestError> {
-    let (_, parsed) = parse(source, options)?;
+pub fn read_rows(source: &Source, options: &Options) -> Result<Table, IngestError> {
+    let (_, parsed) = parse(source, options, &mut Output::memory())?;
     Ok(Table::new(parsed.columns))
 }
 
-fn parse(source: &Bytes, options: &Options) -> Result<(Format, Parsed), IngestError> {
+/// The words of a label or of groups are categories however many there are.
+fn pin_kinds(whole: &mut Whole, options: &Options) {
+    for (column, kind) in whole.columns.iter().zip(&mut whole.kinds) {
+        if *kind == Kind::Text && options.is_pinned(&column.name) {
+            *kind = Kind::Category;
+        }
+    }
+}
+
+fn described(whole: &Whole) -> Vec<Described<'_>> {
+    let columns = whole.columns.iter().zip(&whole.kinds).zip(whole.gathered());
+    columns.map(|((column, kind), gathered)| Described { name: &column.name, kind: *kind, gathered }).collect()
+}
+
+/// The rows that were not handed on to the output.
+fn parse(source: &Source, options: &Options, out: &mut Output) -> Result<(Format, Parsed), IngestError> {
     let limits = &options.limits;
-    if source.len() as u64 > limits.bytes {
-        let message = format!("{} bytes, at most {} are accepted", source.len(), limits.bytes);
+    if source.n_bytes() > limits.bytes {
+        let message = format!("{} bytes, at most {} are accepted", source.n_bytes(), limits.bytes);
         return Err(IngestError::TooLarge { message });
     }
-    if source.is_empty() {
+    if source.n_bytes() == 0 {
         return Err(IngestError::Empty {
             message: "the upload holds no bytes; send a file with a header and rows".into(),
         });
     }
-    let format = Format::detect(source, options)?;
+    let format = options.format_of(source)?;
     options.check_csv_options(format)?;
+    let whole = || source.whole(format.as_str());
     let parsed = match format {
-        Format::Csv => csv::read(source, &options.csv_options()?, limits),
-        Format::Parquet => parquet::read(source, limits),
-        Format::Npz => npz::read(source, limits),
-        Format::Npy => npy::read(source, limits),
-        Format::Arrow => ipc::read(source, limits),
-        Format::JsonRows => json::read(source, limits),
-        Format::Ndjson => json::read_lines(source, limits),
-        Format::Svmlight => svmlight::read(source, limits),
+        Format::Csv => csv::read(source, &options.csv_options()?, options, out),
+        Format::Parquet => parquet::read(source, options, out),
+        Format::Npz => npz::read(source, limits, out),
+        Format::Npy => npy::read(source, limits, out),
+        Format::Arrow => ipc::read(&whole()?, options, out),
+        Format::JsonRows => json::read(&whole()?, options),
+        Format::Ndjson => json::read_lines(source, options, out),
+        Format::Svmlight => svmlight::read(&whole()?, limits),
     }?;
     // The invariants of `Table`, whatever the reader was.
     limits.check_shape(0, parsed.columns.len())?;
     check_names(parsed.columns.iter().map(|c| c.name.as_str()), limits)?;
-    let n_rows = parsed.columns.first().map_or(0, |c| c.values.len());
+    let n_kept = parsed.columns.first().map_or(0, |c| c.values.len());
+    let n_rows = out.n_rows() + n_kept;
     if n_rows == 0 {
         return Err(IngestError::Empty { message: "there are columns but no rows; send at least one row".into() });
     }
     limits.check_shape(n_rows, parsed.columns.len())?;
-    if let Some(odd) = parsed.columns.iter().find(|c| c.values.len() != n_rows) {
-        let message = format!("column {:?} has {} values, the first has {n_rows}", odd.name, odd.values.len());
+    if let Some(odd) = parsed.columns.iter().find(|c| c.values.len() != n_kept) {
+        let message = format!("column {:?} has {} values, the first has {n_kept}", odd.name, odd.values.len());
         return Err(IngestError::invalid_at(Place::column(&odd.name), message));
     }
     Ok((format, parsed))
@@ -172,24 +240,32 @@ fn check_names<'a>(names: impl Iterator<Item = &'a str>, limits: &Limits) -> Res
 }
 
 /// The words of a column, as a category where few are distinct, else as text.
-///
-/// Up to 50 distinct words, or one in twenty rows, are a category, unless most are distinct and long: prose.
 fn words_column(codes: Vec<Option<u32>>, levels: Vec<String>) -> Values {
-    const FEW: usize = 50;
-    const ROWS_PER_LEVEL: usize = 20;
-    const PROSE_CHARS: usize = 40;
-    const MOST_COPIED: usize = 1 << 30;
     let n_known = codes.iter().flatten().count();
-    let mean_length = levels.iter().map(String::len).sum::<usize>() / levels.len().max(1);
-    let prose = mean_length > PROSE_CHARS && levels.len() * 2 > n_known;
-    // Few long words in many rows would each be copied out.
     let copied: usize = codes.iter().flatten().map(|code| levels[*code as usize].len()).sum();
-    let held: usize = levels.iter().map(String::len).sum();
-    let repeated = copied > MOST_COPIED && copied > 2 * held;
-    if repeated || levels.len() <= FEW.max(n_known / ROWS_PER_LEVEL) && !prose {
+    if kind_of_words(&levels, n_known, copied) == Kind::Category {
         return Values::Category { codes, levels };
     }
     Values::Text(codes.into_iter().map(|c| c.map(|c| levels[c as usize].clone())).collect())
+}
+
+/// Up to 50 distinct words, or one in twenty rows, are a category, unless most are distinct and long: prose. `copied` are
+/// the bytes of all words, copied out.
+fn kind_of_words(levels: &[String], n_known: usize, copied: usize) -> Kind {
+    const FEW: usize = 50;
+    const ROWS_PER_LEVEL: usize = 20;
+    const MOST_COPIED: usize = 1 << 30;
+    // Few long words in many rows would each be copied out.
+    let held: usize = levels.iter().map(String::len).sum();
+    let repeated = copied > MOST_COPIED && copied > 2 * held;
+    let few = levels.len() <= FEW.max(n_known / ROWS_PER_LEVEL);
+    if repeated || few && !is_prose(levels, n_known) { Kind::Category } else { Kind::Text }
+}
+
+fn is_prose(levels: &[String], n_known: usize) -> bool {
+    const PROSE_CHARS: usize = 40;
+    let mean_length = levels.iter().map(String::len).sum::<usize>() / levels.len().max(1);
+    mean_length > PROSE_CHARS && levels.len() * 2 > n_known
 }
 
 #[cfg(test)]

@@ -3,11 +3,19 @@
 //! The header is a Python literal. Only the dictionary that NumPy writes is understood: a general literal parser
 //! recurses as deep as the header wants, and a pickled array must never be unpickled anyway.
 
+use std::io::{self, Read};
+use std::ops::Range;
+
 use adaptation::data::{Column, Values};
 
 use super::Parsed;
 use super::error::{IngestError, Place};
 use super::options::Limits;
+use super::output::Output;
+use super::source::Source;
+
+/// Of an array that lies column by column, because it has no rows before all of it is there.
+const MOST_BY_COLUMNS: usize = 256 << 20;
 
 /// Bytes before the header's text: magic, version, length (two bytes in version 1, four after).
 pub(super) const MAX_HEADER: usize = 10_000;
@@ -115,9 +123,10 @@ fn parse_dtype(descr: &str) -> Result<(Element, bool, usize), String> {
 }
 
 /// An array that was sent alone: `(n, d)` becomes columns `x0…`, `(n,)` becomes `x0`.
-pub(super) fn read(bytes: &[u8], limits: &Limits) -> Result<Parsed, IngestError> {
+pub(super) fn read(source: &Source, limits: &Limits, out: &mut Output) -> Result<Parsed, IngestError> {
     let refuse = |message: String| IngestError::invalid(format!("the array: {message}"));
-    let (header, start) = parse_header(bytes).map_err(refuse)?;
+    // Enough for the longest header.
+    let (header, start) = parse_header(&source.start(MAX_HEADER + 12)?).map_err(refuse)?;
     let shape = match header.shape.as_slice() {
         [n, d] => (*n, *d),
         [n] => (*n, 1),
@@ -130,24 +139,83 @@ pub(super) fn read(bytes: &[u8], limits: &Limits) -> Result<Parsed, IngestError>
         return Err(IngestError::Empty { message: format!("the array has shape {:?}: no values", header.shape) });
     }
     limits.check_shape(shape.0, shape.1)?;
-    let data = &bytes[start..];
-    let expected = header.n_elements().and_then(|n| n.checked_mul(header.size));
-    if expected != Some(data.len()) {
+    let (held, expected) =
+        (source.n_bytes() - start as u64, header.n_elements().and_then(|n| n.checked_mul(header.size)));
+    if expected.map(|n| n as u64) != Some(held) {
         let shape = &header.shape;
-        return Err(refuse(format!("its shape {shape:?} does not need the {} bytes that it holds", data.len())));
+        return Err(refuse(format!("its shape {shape:?} does not need the {held} bytes that it holds")));
     }
-    let columns = (0..shape.1).map(|j| {
-        let name = format!("x{j}");
-        match column(&header, data, j, shape) {
-            Ok(values) => Ok(Column { name, values }),
-            Err(bad) => {
-                let row = bad.row + 1;
-                let message = format!("row {row}, column {name:?}: {}", bad.reason);
-                Err(IngestError::invalid_at(Place::cell(row, &name), message))
+    let mut data = source.open()?;
+    io::copy(&mut data.by_ref().take(start as u64), &mut io::sink())?;
+    out.restart()?;
+    let blocks = Blocks { header: &header, shape, data: &mut *data };
+    let columns = blocks.hand_on(out, |block, rows| {
+        let columns = (0..shape.1).map(|j| {
+            let name = format!("x{j}");
+            match column(&header, block, j, (rows.len(), shape.1)) {
+                Ok(values) => Ok(Column { name, values }),
+                Err(bad) => {
+                    let row = rows.start + bad.row + 1;
+                    let message = format!("row {row}, column {name:?}: {}", bad.reason);
+                    Err(IngestError::invalid_at(Place::cell(row, &name), message))
+                }
             }
+        });
+        columns.collect()
+    })?;
+    Ok(Parsed::new(columns))
+}
+
+/// The elements of an array, from its first one on.
+pub(super) struct Blocks<'a> {
+    pub(super) header: &'a Header,
+    /// `(n, d)`, none of them 0.
+    pub(super) shape: (usize, usize),
+    pub(super) data: &'a mut dyn Read,
+}
+
+impl Blocks<'_> {
+    /// Makes columns of some rows after others; all but the last of them are handed on.
+    ///
+    /// # Errors
+    /// Data that ends too soon; an array by columns that is too large to be held.
+    pub(super) fn hand_on(
+        self,
+        out: &mut Output,
+        columns: impl Fn(&[u8], Range<usize>) -> Result<Vec<Column>, IngestError>,
+    ) -> Result<Vec<Column>, IngestError> {
+        let Self { header, shape: (n, d), data } = self;
+        let row_bytes = d * header.size;
+        let n_rows = if header.fortran_order { n } else { out.chunk_rows(n, d) };
+        if header.fortran_order && n.saturating_mul(row_bytes) > MOST_BY_COLUMNS {
+            let message = format!(
+                "the array lies column by column (Fortran order) and is larger than {MOST_BY_COLUMNS} bytes; store it by \
+                 rows, as numpy.ascontiguousarray makes it"
+            );
+            return Err(IngestError::TooLarge { message });
         }
-    });
-    Ok(Parsed::new(columns.collect::<Result<_, _>>()?))
+        let mut block = Vec::new();
+        let mut start = 0;
+        loop {
+            let rows = start..n.min(start + n_rows);
+            let expected = rows.len() * row_bytes;
+            block.clear();
+            // The vector grows with the bytes that are there, never with what the header says.
+            (&mut *data).take(expected as u64).read_to_end(&mut block)?;
+            if block.len() != expected {
+                let missing = expected - block.len();
+                return Err(IngestError::invalid(format!(
+                    "the array is cut short: {missing} bytes of a block are missing"
+                )));
+            }
+            start = rows.end;
+            let found = columns(&block, rows)?;
+            if start == n {
+                return Ok(found);
+            }
+            out.flush(&found)?;
+        }
+    }
 }
 
 /// What is wrong with an element: its index in the column, and why.

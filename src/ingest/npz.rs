@@ -2,7 +2,8 @@
 //!
 //! Other arrays are named in the notes and never opened: they may be pickled.
 
-use std::io::{Cursor, Read};
+use std::io::{self, Cursor, Read};
+use std::ops::Range;
 
 use adaptation::data::{Column, Values};
 use zip::ZipArchive;
@@ -10,16 +11,18 @@ use zip::result::ZipError;
 
 use super::Parsed;
 use super::error::{IngestError, Place, shorten};
-use super::npy::{self, Element, Header};
+use super::npy::{self, Blocks, Element, Header};
 use super::options::Limits;
+use super::output::Output;
+use super::source::{ReadSeek, Source};
 
 /// Arrays in one archive; each costs a little memory before it is looked at.
 const MAX_ENTRIES: usize = 1000;
 
-type Archive<'a> = ZipArchive<Cursor<&'a [u8]>>;
+type Archive<'a> = ZipArchive<Box<dyn ReadSeek + 'a>>;
 
-pub(super) fn read(bytes: &[u8], limits: &Limits) -> Result<Parsed, IngestError> {
-    let mut archive = ZipArchive::new(Cursor::new(bytes)).map_err(|e| {
+pub(super) fn read(source: &Source, limits: &Limits, out: &mut Output) -> Result<Parsed, IngestError> {
+    let mut archive = ZipArchive::new(source.open_to_seek()?).map_err(|e| {
         IngestError::invalid(format!("the NPZ archive cannot be opened, it may be cut short: {}", reason(&e)))
     })?;
     if archive.len() > MAX_ENTRIES {
@@ -32,17 +35,29 @@ pub(super) fn read(bytes: &[u8], limits: &Limits) -> Result<Parsed, IngestError>
         });
     }
     let names = array_names(&archive);
-    let Some((x, data)) = open(&mut archive, "X", limits)? else {
+    let label = match open(&mut archive, "y", limits)? {
+        Some(mut y) => Some((y.read_whole()?, y.header)),
+        None => None,
+    };
+    let Some(x) = open(&mut archive, "X", limits)? else {
         let listed = if names.is_empty() { "none".to_owned() } else { names.join(", ") };
         return Err(IngestError::invalid_at(
             Place::column("X"),
             format!("the archive has no array X of shape (n, d); it has {listed}"),
         ));
     };
-    let mut columns = features(&x, &data)?;
-    if let Some((y, data)) = open(&mut archive, "y", limits)? {
-        columns.push(label(&y, &data, x.shape[0])?);
+    let shape = (x.header.shape[0], x.header.shape[1]);
+    if let Some((_, y)) = &label
+        && y.shape[0] != shape.0
+    {
+        let message = format!("array y has {} values, X has {} rows; they must be equal", y.shape[0], shape.0);
+        return Err(IngestError::invalid_at(Place::column("y"), message));
     }
+    let label = match label {
+        Some((data, y)) => Some(values(&y, &data, ("y", 0), (0..shape.0, 1))?),
+        None => None,
+    };
+    let columns = x.hand_on(label, out)?;
     let skipped: Vec<String> = names.into_iter().filter(|n| n != "X" && n != "y").collect();
     let notes = match skipped.len() {
         0 => Vec::new(),
@@ -52,7 +67,7 @@ pub(super) fn read(bytes: &[u8], limits: &Limits) -> Result<Parsed, IngestError>
 }
 
 /// The names without `.npy`, sorted and short enough for a message.
-fn array_names(archive: &Archive) -> Vec<String> {
+fn array_names(archive: &Archive<'_>) -> Vec<String> {
     let raw = archive.file_names_raw().map(|name| String::from_utf8_lossy(name).into_owned());
     let mut names: Vec<String> = raw.map(|name| shorten(name.strip_suffix(".npy").unwrap_or(&name))).collect();
     names.sort_unstable();
@@ -65,20 +80,30 @@ fn array_names(archive: &Archive) -> Vec<String> {
     names
 }
 
-/// The header and exactly the bytes of an array; `None` if the archive has no such array.
-fn open(archive: &mut Archive, name: &str, limits: &Limits) -> Result<Option<(Header, Vec<u8>)>, IngestError> {
-    let refuse = |message: String| IngestError::invalid_at(Place::column(name), format!("array {name}: {message}"));
+/// An array that is about to be unpacked.
+struct Array<'a> {
+    name: &'static str,
+    header: Header,
+    /// Its elements, without the header.
+    data: Box<dyn Read + 'a>,
+}
+
+/// `None` if the archive has no such array.
+fn open<'a>(
+    archive: &'a mut Archive<'_>,
+    name: &'static str,
+    limits: &Limits,
+) -> Result<Option<Array<'a>>, IngestError> {
     let mut file = match archive.by_name(&format!("{name}.npy")) {
         Ok(file) => file,
         Err(ZipError::FileNotFound) => return Ok(None),
-        Err(error) => return Err(refuse(reason(&error))),
+        Err(error) => return Err(refuse(name, &reason(&error))),
     };
     let packed = file.compressed_size();
     // Enough for the longest header, and no more of an array that will be refused.
     let mut bytes = Vec::new();
-    let unreadable = |e: std::io::Error| refuse(format!("it cannot be unpacked, the archive may be damaged: {e}"));
-    (&mut file).take(npy::MAX_HEADER as u64 + 12).read_to_end(&mut bytes).map_err(unreadable)?;
-    let (header, start) = npy::parse_header(&bytes).map_err(refuse)?;
+    (&mut file).take(npy::MAX_HEADER as u64 + 12).read_to_end(&mut bytes).map_err(|e| damaged(name, &e))?;
+    let (header, start) = npy::parse_header(&bytes).map_err(|e| refuse(name, &e))?;
     let too_large = || {
         let message = format!(
             "array {name} of shape {:?} unpacks to more than {} bytes or {} times its size; send fewer rows or columns",
@@ -91,15 +116,90 @@ fn open(archive: &mut Archive, name: &str, limits: &Limits) -> Result<Option<(He
     if !limits.may_unpack(packed, expected as u64) {
         return Err(too_large());
     }
-    let mut data = bytes.split_off(start);
-    // The vector grows with the bytes that are there, never with what the header says; one byte more shows a lie.
-    let missing = (expected + 1).saturating_sub(data.len());
-    (&mut file).take(missing as u64).read_to_end(&mut data).map_err(unreadable)?;
-    if data.len() != expected {
-        let found = if data.len() > expected { "more".to_owned() } else { format!("{}", data.len()) };
-        return Err(refuse(format!("its shape {:?} needs {expected} bytes, it holds {found}", header.shape)));
+    let data = Cursor::new(bytes.split_off(start)).chain(file);
+    Ok(Some(Array { name, header, data: Box::new(data) }))
+}
+
+impl Array<'_> {
+    fn read_whole(&mut self) -> Result<Vec<u8>, IngestError> {
+        let mut data = Vec::new();
+        // The vector grows with the bytes that are there, never with what the header says.
+        let expected = self.header.n_elements().unwrap_or(0) * self.header.size;
+        (&mut self.data).take(expected as u64).read_to_end(&mut data).map_err(|e| damaged(self.name, &e))?;
+        self.check_end(expected - data.len())?;
+        Ok(data)
     }
-    Ok(Some((header, data)))
+
+    /// The features of all rows, with their labels: all but the last rows are handed on.
+    fn hand_on(mut self, label: Option<Values>, out: &mut Output) -> Result<Vec<Column>, IngestError> {
+        let shape = (self.header.shape[0], self.header.shape[1]);
+        let mut counted = Counted { inner: &mut self.data, n: 0, problem: None };
+        let blocks = Blocks { header: &self.header, shape, data: &mut counted };
+        out.restart()?;
+        let label = label.as_ref();
+        let columns = blocks.hand_on(out, |block, rows| {
+            let mut columns = (0..shape.1)
+                .map(|j| {
+                    let values = values(&self.header, block, (&format!("x{j}"), j), (rows.clone(), shape.1))?;
+                    Ok(Column { name: format!("x{j}"), values })
+                })
+                .collect::<Result<Vec<_>, IngestError>>()?;
+            if let Some(label) = label {
+                columns.push(Column { name: "label".into(), values: label.select(&rows.collect::<Vec<_>>()) });
+            }
+            Ok(columns)
+        });
+        let (n, problem) = (counted.n, counted.problem.take());
+        if let Some(error) = problem {
+            return Err(damaged(self.name, &error));
+        }
+        self.check_end((shape.0 * shape.1 * self.header.size).saturating_sub(n))?;
+        columns
+    }
+
+    /// That nothing is missing, and nothing more is there.
+    fn check_end(&mut self, missing: usize) -> Result<(), IngestError> {
+        let expected = self.header.n_elements().unwrap_or(0) * self.header.size;
+        let more = self.data.read(&mut [0]).map_err(|e| damaged(self.name, &e))?;
+        if missing == 0 && more == 0 {
+            return Ok(());
+        }
+        let found = if missing == 0 { "more".to_owned() } else { format!("{}", expected - missing) };
+        let shape = &self.header.shape;
+        Err(refuse(self.name, &format!("its shape {shape:?} needs {expected} bytes, it holds {found}")))
+    }
+}
+
+/// Counts what is read, and keeps what went wrong.
+struct Counted<'a> {
+    inner: &'a mut dyn Read,
+    n: usize,
+    problem: Option<io::Error>,
+}
+
+impl Read for Counted<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        match self.inner.read(buffer) {
+            Ok(n) => {
+                self.n += n;
+                Ok(n)
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => Err(error),
+            Err(error) => {
+                let kind = error.kind();
+                self.problem = Some(error);
+                Err(kind.into())
+            }
+        }
+    }
+}
+
+fn refuse(name: &str, message: &str) -> IngestError {
+    IngestError::invalid_at(Place::column(name), format!("array {name}: {message}"))
+}
+
+fn damaged(name: &str, error: &io::Error) -> IngestError {
+    refuse(name, &format!("it cannot be unpacked, the archive may be damaged: {error}"))
 }
 
 /// `X` is a matrix, `y` a vector or one column.
@@ -126,24 +226,16 @@ fn check_shape(header: &Header, name: &str, limits: &Limits) -> Result<(), Inges
     }
 }
 
-fn features(header: &Header, data: &[u8]) -> Result<Vec<Column>, IngestError> {
-    let shape = (header.shape[0], header.shape[1]);
-    (0..shape.1).map(|j| Ok(Column { name: format!("x{j}"), values: values(header, data, j, shape)? })).collect()
-}
-
-fn label(header: &Header, data: &[u8], n: usize) -> Result<Column, IngestError> {
-    if header.shape[0] != n {
-        let message = format!("array y has {} values, X has {n} rows; they must be equal", header.shape[0]);
-        return Err(IngestError::invalid_at(Place::column("y"), message));
-    }
-    Ok(Column { name: "label".into(), values: values(header, data, 0, (n, 1))? })
-}
-
-fn values(header: &Header, data: &[u8], j: usize, shape: (usize, usize)) -> Result<Values, IngestError> {
-    npy::column(header, data, j, shape).map_err(|bad| {
-        let row = bad.row + 1;
-        let name = if shape.1 == 1 && header.shape.len() == 1 { "y".to_owned() } else { format!("x{j}") };
-        IngestError::invalid_at(Place::cell(row, &name), format!("row {row}, column {name:?}: {}", bad.reason))
+/// Some rows of column `j` of an array of `d` columns.
+fn values(
+    header: &Header,
+    data: &[u8],
+    (name, j): (&str, usize),
+    (rows, d): (Range<usize>, usize),
+) -> Result<Values, IngestError> {
+    npy::column(header, data, j, (rows.len(), d)).map_err(|bad| {
+        let row = rows.start + bad.row + 1;
+        IngestError::invalid_at(Place::cell(row, name), format!("row {row}, column {name:?}: {}", bad.reason))
     })
 }
 

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::dialect::{CsvOptions, Delimiter, HeaderRow, TextEncoding};
 use super::error::{IngestError, shorten};
+use super::source::Source;
 
 /// How bytes become a table. The serialised form is part of a version's identity, so it holds no limits:
 /// raising a limit must not make a new version of the same data.
@@ -67,7 +68,7 @@ pub struct Limits {
     pub unpack_ratio: u64,
     pub rows: usize,
     pub columns: usize,
-    /// A cell takes up to 16 bytes: the default is 3.2 GB at the worst.
+    /// Of which a job that uses them all holds eight bytes or more each.
     pub cells: usize,
     /// Characters in a column name; names are shown in pages, messages and URLs.
     pub name_length: usize,
@@ -81,7 +82,7 @@ impl Default for Limits {
             unpack_ratio: 250,
             rows: 10_000_000,
             columns: 20_000,
-            cells: 200_000_000,
+            cells: 400_000_000,
             name_length: 200,
         }
     }
@@ -113,7 +114,28 @@ impl Limits {
     }
 }
 
+/// Bytes by which a format is told: a first line of JSON may be long.
+const HEAD: usize = 1 << 20;
+
+/// The column that is the label where none is named.
+pub(super) const DEFAULT_LABEL: &str = "label";
+
 impl Options {
+    /// The format of an upload, as [`Format::detect`] tells it.
+    ///
+    /// # Errors
+    /// A media type that is none of ours; a file that cannot be read.
+    pub fn format_of(&self, source: &Source) -> Result<Format, IngestError> {
+        Format::detect(&source.start(HEAD)?, self)
+    }
+
+    /// Whether the words of a column are classes however many there are: those of a label or of groups.
+    pub(super) fn is_pinned(&self, column: &str) -> bool {
+        let RoleRequest { label, group, ignore, .. } = &self.roles;
+        let is_default = label.is_none() && column == DEFAULT_LABEL && !ignore.iter().any(|name| name == column);
+        is_default || [label, group].into_iter().flatten().any(|name| name == column)
+    }
+
     /// What is said about CSV, in options and in the media type; the options outweigh it.
     ///
     /// # Errors

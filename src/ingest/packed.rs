@@ -46,15 +46,34 @@ impl Coding {
 /// that are not packed so, or are cut short.
 pub fn unpack(packed: &mut dyn Read, coding: Coding, limits: &Limits) -> Result<Vec<u8>, IngestError> {
     let mut unpacked = Vec::new();
-    let outcome = each_chunk(packed, coding, |chunk, n_read| {
-        let n = (unpacked.len() + chunk.len()) as u64;
+    let mut keep = |chunk: &[u8]| {
+        unpacked.extend_from_slice(chunk);
+        Ok(())
+    };
+    unpack_to(packed, coding, limits, &mut keep)?;
+    Ok(unpacked)
+}
+
+/// Unpacks to the end, to where it is written; how many bytes that were.
+///
+/// # Errors
+/// As [`unpack`]; what `to` fails with.
+pub fn unpack_to(
+    packed: &mut dyn Read,
+    coding: Coding,
+    limits: &Limits,
+    to: &mut dyn FnMut(&[u8]) -> io::Result<()>,
+) -> Result<u64, IngestError> {
+    let mut n = 0;
+    each_chunk(packed, coding, |chunk, n_read| {
+        n += chunk.len() as u64;
         if n > limits.bytes || !limits.may_unpack(n_read, n) {
             return Err(too_large(coding, limits));
         }
-        unpacked.extend_from_slice(chunk);
+        to(chunk)?;
         Ok(Go::On)
-    });
-    outcome.map(|()| unpacked)
+    })?;
+    Ok(n)
 }
 
 /// Unpacks the first `most` bytes, or fewer if there are not so many; the packed bytes may be cut anywhere.

@@ -4,25 +4,29 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use arrow::datatypes::{DataType, FieldRef, Schema};
-use bytes::Bytes;
 use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReaderBuilder};
 
 use super::Parsed;
-use super::columns::ArrowColumns;
+use super::columns::{ArrowColumns, Found, settle};
 use super::error::{IngestError, shorten};
-use super::options::Limits;
+use super::options::Options;
+use super::output::Output;
+use super::source::Source;
 
-/// Rows decoded at a time.
+/// Rows decoded at a time: fewer where words may be long.
 const BATCH_ROWS: usize = 8192;
+const WORD_BATCH_ROWS: usize = 1024;
 
-pub(super) fn read(source: &Bytes, limits: &Limits) -> Result<Parsed, IngestError> {
+pub(super) fn read(source: &Source, options: &Options, out: &mut Output) -> Result<Parsed, IngestError> {
     // The decoder below is not ours and may panic on bytes that lie about themselves; an upload must never do more
     // than fail.
-    catch_unwind(AssertUnwindSafe(|| decode(source, limits)))
+    let decode = || settle(out, |text, out| decode(source, options, text, out)).map(Parsed::new);
+    catch_unwind(AssertUnwindSafe(decode))
         .unwrap_or_else(|_| Err(IngestError::invalid("the Parquet file is damaged: its pages contradict its footer")))
 }
 
-fn decode(source: &Bytes, limits: &Limits) -> Result<Parsed, IngestError> {
+fn decode(source: &Source, options: &Options, text: &[usize], out: &mut Output) -> Result<Found, IngestError> {
+    let limits = &options.limits;
     let builder = open(source)?;
     let metadata = builder.metadata();
     let n_rows = usize::try_from(metadata.file_metadata().num_rows())
@@ -38,16 +42,18 @@ fn decode(source: &Bytes, limits: &Limits) -> Result<Parsed, IngestError> {
             format!("the Parquet file unpacks to {unpacked} bytes, at most {} are accepted", limits.decompressed_bytes);
         return Err(IngestError::Decompression { message });
     }
-    let mut columns = ArrowColumns::new(fields, limits)?;
-    for batch in builder.with_batch_size(BATCH_ROWS).build().map_err(unreadable)? {
-        columns.extend(&batch.map_err(unreadable)?)?;
+    let has_words = fields.iter().any(|f| is_text(f.data_type()) || matches!(f.data_type(), DataType::Dictionary(..)));
+    let batch_rows = if has_words { WORD_BATCH_ROWS } else { BATCH_ROWS };
+    let mut columns = ArrowColumns::new(fields, options)?.with_text(text);
+    for batch in builder.with_batch_size(batch_rows).build().map_err(unreadable)? {
+        columns.take(&batch.map_err(unreadable)?, out)?;
     }
-    Ok(Parsed::new(columns.finish()))
+    Ok(columns.finish(out))
 }
 
 /// Words are asked for as views into the pages: a dictionary may hold one long word for many rows, and copying it out for
 /// each of a batch would take gigabytes.
-fn open(source: &Bytes) -> Result<ParquetRecordBatchReaderBuilder<Bytes>, IngestError> {
+fn open(source: &Source) -> Result<ParquetRecordBatchReaderBuilder<Source>, IngestError> {
     let found = ArrowReaderMetadata::load(source, ArrowReaderOptions::new()).map_err(unreadable)?;
     let viewed = found.schema().fields().iter().map(|field| match field.data_type() {
         DataType::Dictionary(_, values) if is_text(values) => viewed(field),

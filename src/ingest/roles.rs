@@ -1,44 +1,43 @@
 //! Which column plays which role, and which task the label asks for.
 
-use std::collections::HashSet;
-
-use adaptation::data::{Column, Kind, Role, TaskKind, Values};
+use adaptation::data::{Kind, Role, TaskKind};
 
 use super::error::{IngestError, Place, shorten};
-use super::options::{Options, RoleRequest};
-
-/// Integers of more distinct values than this are quantities, not classes.
-const MAX_INTEGER_CLASSES: usize = 50;
+use super::gather::Gathering;
+use super::options::{DEFAULT_LABEL, Options, RoleRequest};
 
 pub(super) struct Assigned {
     pub(super) roles: Vec<Role>,
     pub(super) task: Option<TaskKind>,
 }
 
-/// Gives every column its role. Words of a label or group become categories however many there are.
+/// What the role of a column depends on.
+pub(super) struct Described<'a> {
+    pub(super) name: &'a str,
+    pub(super) kind: Kind,
+    pub(super) gathered: &'a Gathering,
+}
+
+/// Gives every column its role.
 ///
 /// # Errors
 /// A named column that is not there or is named twice, weights that are no weights, a task that contradicts the label.
 pub(super) fn assign(
-    columns: &mut [Column],
+    columns: &[Described<'_>],
     options: &Options,
     notes: &mut Vec<String>,
 ) -> Result<Assigned, IngestError> {
     let mut roles = requested(columns, &options.roles)?;
     if options.roles.label.is_none()
-        && let Some(i) = columns.iter().position(|c| c.name == "label")
+        && let Some(i) = columns.iter().position(|c| c.name == DEFAULT_LABEL)
         && roles[i].is_none()
     {
         roles[i] = Some(Role::Label);
     }
     let mut task = None;
-    for (column, role) in columns.iter_mut().zip(&roles) {
+    for (column, role) in columns.iter().zip(&roles) {
         match role {
-            Some(Role::Label) => {
-                text_to_category(column);
-                task = task_of(column, options.task, notes)?;
-            }
-            Some(Role::Group) => text_to_category(column),
+            Some(Role::Label) => task = task_of(column, options.task, notes)?,
             Some(Role::Weight) => check_weights(column)?,
             Some(Role::Time) => check_time(column)?,
             _ => {}
@@ -55,7 +54,7 @@ pub(super) fn assign(
 }
 
 /// The roles that the client names.
-fn requested(columns: &[Column], request: &RoleRequest) -> Result<Vec<Option<Role>>, IngestError> {
+fn requested(columns: &[Described<'_>], request: &RoleRequest) -> Result<Vec<Option<Role>>, IngestError> {
     let single = [
         (&request.label, Role::Label, "label"),
         (&request.weight, Role::Weight, "weight"),
@@ -79,18 +78,18 @@ fn requested(columns: &[Column], request: &RoleRequest) -> Result<Vec<Option<Rol
 }
 
 /// The first few names, for a message.
-fn known(columns: &[Column]) -> String {
+fn known(columns: &[Described<'_>]) -> String {
     const SHOWN: usize = 20;
-    let mut names: Vec<String> = columns.iter().take(SHOWN).map(|c| shorten(&c.name)).collect();
+    let mut names: Vec<String> = columns.iter().take(SHOWN).map(|c| shorten(c.name)).collect();
     if columns.len() > SHOWN {
         names.push(format!("and {} more", columns.len() - SHOWN));
     }
     names.join(", ")
 }
 
-fn inferred(column: &Column, notes: &mut Vec<String>) -> Role {
-    let name = shorten(&column.name);
-    match column.values.kind() {
+fn inferred(column: &Described<'_>, notes: &mut Vec<String>) -> Role {
+    let name = shorten(column.name);
+    match column.kind {
         Kind::Text => {
             notes.push(format!("column {name:?} is free text and is ignored: text is not yet a feature"));
             Role::Ignore
@@ -103,57 +102,41 @@ fn inferred(column: &Column, notes: &mut Vec<String>) -> Role {
     }
 }
 
-fn text_to_category(column: &mut Column) {
-    if let Values::Text(words) = &mut column.values {
-        column.values = Values::categories(std::mem::take(words));
-    }
-}
-
-fn task_of(label: &Column, asked: Option<TaskKind>, notes: &mut Vec<String>) -> Result<Option<TaskKind>, IngestError> {
-    if label.values.n_missing() == label.values.len() {
-        notes.push(format!("label column {:?} holds no label: the rows are unlabelled", shorten(&label.name)));
+fn task_of(
+    label: &Described<'_>,
+    asked: Option<TaskKind>,
+    notes: &mut Vec<String>,
+) -> Result<Option<TaskKind>, IngestError> {
+    let name = label.name;
+    if label.gathered.is_all_missing() {
+        notes.push(format!("label column {:?} holds no label: the rows are unlabelled", shorten(name)));
         // Its kind says nothing of the task.
         return Ok(asked);
     }
-    let is_number = match &label.values {
-        Values::Number(_) | Values::Sparse { .. } | Values::Integer(_) => true,
-        Values::Boolean(_) | Values::Category { .. } | Values::Text(_) => false,
-        Values::Timestamp(_) => {
-            let message = format!("label column {:?} holds times; a label is a class or a number", label.name);
-            return Err(IngestError::invalid_at(Place::column(&label.name), message));
+    // Floats are values; words, booleans and integers of few distinct values are classes.
+    let guessed = match label.kind {
+        Kind::Number => TaskKind::Regression,
+        Kind::Integer if !label.gathered.has_few_integers() => TaskKind::Regression,
+        Kind::Integer | Kind::Boolean | Kind::Category | Kind::Text => TaskKind::Classification,
+        Kind::Timestamp => {
+            let message = format!("label column {name:?} holds times; a label is a class or a number");
+            return Err(IngestError::invalid_at(Place::column(name), message));
         }
     };
-    if asked == Some(TaskKind::Regression) && !is_number {
-        let message = format!("task=regression needs numbers, label column {:?} holds words", label.name);
-        return Err(IngestError::invalid_at(Place::column(&label.name), message));
+    if asked == Some(TaskKind::Regression) && !matches!(label.kind, Kind::Number | Kind::Integer) {
+        let message = format!("task=regression needs numbers, label column {name:?} holds words");
+        return Err(IngestError::invalid_at(Place::column(name), message));
     }
-    Ok(Some(asked.unwrap_or_else(|| guess_task(&label.values))))
+    Ok(Some(asked.unwrap_or(guessed)))
 }
 
-/// Floats are values; words, booleans and integers of few distinct values are classes.
-fn guess_task(label: &Values) -> TaskKind {
-    match label {
-        Values::Number(_) | Values::Sparse { .. } => TaskKind::Regression,
-        Values::Integer(v) => {
-            let mut distinct = HashSet::new();
-            let few = v.iter().flatten().all(|x| {
-                distinct.insert(x);
-                distinct.len() <= MAX_INTEGER_CLASSES
-            });
-            if few { TaskKind::Classification } else { TaskKind::Regression }
-        }
-        _ => TaskKind::Classification,
-    }
-}
-
-fn check_weights(column: &Column) -> Result<(), IngestError> {
-    let name = &column.name;
-    if !matches!(column.values.kind(), Kind::Number | Kind::Integer) {
+fn check_weights(column: &Described<'_>) -> Result<(), IngestError> {
+    let name = column.name;
+    if !matches!(column.kind, Kind::Number | Kind::Integer) {
         let message = format!("weight column {name:?} must hold numbers");
         return Err(IngestError::invalid_at(Place::column(name), message));
     }
-    let bad = (0..column.values.len()).find(|i| column.values.number(*i).is_none_or(|w| w < 0.0));
-    if let Some(i) = bad {
+    if let Some(i) = column.gathered.first_unfit_weight() {
         let row = i + 1;
         let message = format!("row {row}, weight column {name:?}: a weight must be there and not be negative");
         return Err(IngestError::invalid_at(Place::cell(row, name), message));
@@ -161,10 +144,10 @@ fn check_weights(column: &Column) -> Result<(), IngestError> {
     Ok(())
 }
 
-fn check_time(column: &Column) -> Result<(), IngestError> {
-    if matches!(column.values.kind(), Kind::Timestamp | Kind::Integer | Kind::Number) {
+fn check_time(column: &Described<'_>) -> Result<(), IngestError> {
+    if matches!(column.kind, Kind::Timestamp | Kind::Integer | Kind::Number) {
         return Ok(());
     }
     let message = format!("time column {:?} must hold RFC 3339 times, dates or numbers", column.name);
-    Err(IngestError::invalid_at(Place::column(&column.name), message))
+    Err(IngestError::invalid_at(Place::column(column.name), message))
 }

@@ -1,6 +1,5 @@
 //! What is in one column: counts, quantiles and a histogram of numbers, the commonest words.
 
-use adaptation::data::Values;
 use serde::{Deserialize, Serialize};
 
 /// The quantiles that are stored.
@@ -8,7 +7,7 @@ const QUANTILES: [f64; 5] = [0.05, 0.25, 0.5, 0.75, 0.95];
 const BINS: usize = 20;
 const TOP_LEVELS: usize = 20;
 /// Characters of a level that are kept: statistics are shown, and text may be long.
-const LEVEL_CHARS: usize = 200;
+pub(super) const LEVEL_CHARS: usize = 200;
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ColumnStatistics {
@@ -21,6 +20,9 @@ pub struct ColumnStatistics {
     /// Of categories, text and booleans.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub words: Option<WordStatistics>,
+    /// Rows that quantiles, histogram and the words of a text were taken from, where there are more than those.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub sampled: Option<usize>,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -62,50 +64,88 @@ pub struct LevelCount {
     pub count: usize,
 }
 
-impl ColumnStatistics {
-    pub fn of(values: &Values) -> Self {
-        let missing = values.n_missing();
-        let count = values.len() - missing;
-        let (number, words) = match values {
-            Values::Number(_) | Values::Integer(_) | Values::Timestamp(_) => {
-                let known: Vec<f64> = (0..values.len()).filter_map(|i| values.number(i)).collect();
-                (NumberStatistics::of(known), None)
-            }
-            Values::Sparse { values, n_rows, .. } => {
-                let mut known = values.clone();
-                known.resize(*n_rows, 0.0);
-                (NumberStatistics::of(known), None)
-            }
-            Values::Category { codes, levels } => (None, Some(WordStatistics::of_codes(codes, levels))),
-            Values::Text(words) => (None, Some(WordStatistics::of_words(words.iter().flatten().map(String::as_str)))),
-            Values::Boolean(v) => {
-                let words = v.iter().flatten().map(|x| if *x { "true" } else { "false" });
-                (None, Some(WordStatistics::of_words(words)))
-            }
-        };
-        Self { count, missing, number, words }
+impl NumberStatistics {
+    /// Quantiles and histogram are those of the sample, which is sorted here.
+    pub(super) fn of(moments: &Moments, mut sample: Vec<f64>) -> Option<Self> {
+        if moments.count == 0 {
+            return None;
+        }
+        // A few values among very many that are missing may all not be drawn.
+        if sample.is_empty() {
+            sample.push(moments.mean);
+        }
+        sample.sort_unstable_by(f64::total_cmp);
+        let quantiles = QUANTILES.map(|p| Quantile { p, value: quantile(&sample, p) }).to_vec();
+        let histogram = histogram(&sample, moments.min, moments.max);
+        let Moments { min, max, mean, std, .. } = *moments;
+        Some(Self { min, max, mean, std, quantiles, histogram })
     }
 }
 
-impl NumberStatistics {
-    fn of(mut known: Vec<f64>) -> Option<Self> {
-        known.sort_unstable_by(f64::total_cmp);
-        let (min, max) = (*known.first()?, *known.last()?);
-        let n = known.len() as f64;
-        // Scaled by the largest magnitude, so that squares of large numbers stay finite.
-        let scale = min.abs().max(max.abs()).max(f64::MIN_POSITIVE);
-        let mean = known.iter().map(|x| x / scale).sum::<f64>() / n;
-        let variance = known.iter().map(|x| (x / scale - mean).powi(2)).sum::<f64>() / n;
-        let quantiles = QUANTILES.map(|p| Quantile { p, value: quantile(&known, p) }).to_vec();
-        Some(Self {
-            min,
-            max,
-            mean: mean * scale,
-            std: variance.sqrt() * scale,
-            quantiles,
-            histogram: histogram(&known),
-        })
+/// Count, extremes, mean and deviation, chunk by chunk (Chan, Golub and LeVeque, 1979).
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Moments {
+    pub(super) count: usize,
+    min: f64,
+    max: f64,
+    mean: f64,
+    std: f64,
+}
+
+impl Moments {
+    pub(super) const NONE: Self = Self { count: 0, min: f64::INFINITY, max: f64::NEG_INFINITY, mean: 0.0, std: 0.0 };
+
+    pub(super) fn min(&self) -> f64 {
+        self.min
     }
+
+    /// Of numbers that can be gone through more than once.
+    pub(super) fn of(numbers: impl Iterator<Item = f64> + Clone) -> Self {
+        let mut found = Self::NONE;
+        for x in numbers.clone() {
+            found.count += 1;
+            found.min = found.min.min(x);
+            found.max = found.max.max(x);
+        }
+        if found.count == 0 {
+            return found;
+        }
+        // Scaled by the largest magnitude, so that squares of large numbers stay finite; by a power of two, which
+        // rounds nothing.
+        let scale = power_of_two_near(found.min.abs().max(found.max.abs()));
+        let n = found.count as f64;
+        let mean = numbers.clone().map(|x| x * scale).sum::<f64>() / n;
+        let variance = numbers.map(|x| (x * scale - mean).powi(2)).sum::<f64>() / n;
+        (found.mean, found.std) = (mean / scale, variance.sqrt() / scale);
+        found
+    }
+
+    pub(super) fn join(self, other: Self) -> Self {
+        if self.count == 0 || other.count == 0 {
+            return if self.count == 0 { other } else { self };
+        }
+        let count = self.count + other.count;
+        let (here, there) = (self.count as f64 / count as f64, other.count as f64 / count as f64);
+        let scale = power_of_two_near(
+            [self.mean, self.std, other.mean, other.std].into_iter().map(f64::abs).fold(0.0, f64::max),
+        );
+        let scaled = [self.mean, self.std, other.mean, other.std].map(|x| x * scale);
+        let [mean, std, other_mean, other_std] = scaled;
+        let variance = here * std * std + there * other_std * other_std + here * there * (mean - other_mean).powi(2);
+        Self {
+            count,
+            min: self.min.min(other.min),
+            max: self.max.max(other.max),
+            mean: (here * mean + there * other_mean) / scale,
+            std: variance.sqrt() / scale,
+        }
+    }
+}
+
+/// A factor that brings a magnitude between a half and two, as far as exponents reach.
+fn power_of_two_near(magnitude: f64) -> f64 {
+    let exponent = ((magnitude.to_bits() >> 52) & 0x7FF) as i64 - 1023;
+    f64::from_bits(((1023 - exponent.clamp(-1000, 1000)) as u64) << 52)
 }
 
 /// Of sorted values that are at least one.
@@ -116,9 +156,8 @@ fn quantile(sorted: &[f64], p: f64) -> f64 {
     sorted[low] * (1.0 - share) + sorted[high] * share
 }
 
-/// Of sorted values that are at least one.
-fn histogram(sorted: &[f64]) -> Histogram {
-    let (min, max) = (sorted[0], sorted[sorted.len() - 1]);
+/// Of sorted values, all from `min` to `max`.
+fn histogram(sorted: &[f64], min: f64, max: f64) -> Histogram {
     if min == max {
         return Histogram { edges: vec![min, max], counts: vec![sorted.len()] };
     }
@@ -136,14 +175,13 @@ fn histogram(sorted: &[f64]) -> Histogram {
 }
 
 impl WordStatistics {
-    fn of_codes(codes: &[Option<u32>], levels: &[String]) -> Self {
-        let mut counts = vec![0usize; levels.len()];
-        codes.iter().flatten().for_each(|code| counts[*code as usize] += 1);
-        let counted = levels.iter().map(String::as_str).zip(counts).filter(|(_, n)| *n > 0).collect();
+    /// Of levels that occur so often.
+    pub(super) fn of_counts(counts: &[usize], levels: &[String]) -> Self {
+        let counted = levels.iter().map(String::as_str).zip(counts.iter().copied()).filter(|(_, n)| *n > 0).collect();
         Self::top(counted)
     }
 
-    fn of_words<'a>(words: impl Iterator<Item = &'a str>) -> Self {
+    pub(super) fn of_words<'a>(words: impl Iterator<Item = &'a str>) -> Self {
         let mut counts = std::collections::HashMap::new();
         words.for_each(|word| *counts.entry(word).or_insert(0) += 1);
         Self::top(counts.into_iter().collect())

@@ -1,12 +1,14 @@
 //! A table at rest: Parquet with Zstd, exactly what was ingested, kinds and the order of levels included.
 //!
-//! Arrow types alone do not tell category from text, and Parquet rebuilds dictionaries in its own order: so each field
-//! carries its kind in its metadata, and a category is its codes with the levels beside them as JSON.
+//! Arrow types alone do not tell category from text, and Parquet rebuilds dictionaries in its own order: so the footer
+//! lists every column's kind, and words are their codes with the levels in that list, or, where most are another, strings.
+//! What words are is known only at the end of a file, which is why this stands in the footer (form 3); forms 1 and 2 had
+//! it in the metadata of each field, and stay readable.
 //! Sparse columns together are two lists a row, of their indices and of their values, because thousands of columns of
-//! zeros would cost more than what is in them; a table with any has form 2, every other is written as form 1 for ever.
-//! The form is a contract: `FORMAT` is raised when it changes, and older forms stay readable.
+//! zeros would cost more than what is in them.
 
-use std::collections::HashMap;
+use std::fs::File;
+use std::io::{self, Seek, Write};
 use std::sync::Arc;
 
 use adaptation::data::{Column, Kind, Table, Values};
@@ -21,18 +23,31 @@ use bytes::Bytes;
 use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use parquet::basic::{Compression, ZstdLevel};
-use parquet::file::properties::WriterProperties;
+use parquet::file::metadata::KeyValue;
+use parquet::file::properties::{EnabledStatistics, WriterProperties};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 
 mod sparse;
 
-/// The version of the stored form without and with sparse columns.
-const FORMAT: &str = "1";
-const SPARSE_FORMAT: &str = "2";
+/// The version of the stored form that is written, and those that are read beside it.
+const FORMAT: &str = "3";
+const OLD_FORMATS: [&str; 2] = ["1", "2"];
 const FORMAT_KEY: &str = "adaptd.format";
+/// The columns as JSON: [`Described`] for each that is not sparse, in order.
+const COLUMNS_KEY: &str = "adaptd.columns";
+/// Of the forms 1 and 2: in the metadata of a field.
 const KIND_KEY: &str = "adaptd.kind";
 const LEVELS_KEY: &str = "adaptd.levels";
-/// In the metadata of the schema: the places and names of the sparse columns as JSON. The two lists stand last.
+/// The places and names of the sparse columns as JSON. The two lists stand last.
 const SPARSE_KEY: &str = "adaptd.sparse";
+
+/// Encoded bytes that are held before a row group is written, and as many for each column where there are very many: a
+/// group has a line in the footer for each.
+const GROUP_BYTES: usize = 6 << 20;
+const GROUP_BYTES_A_COLUMN: usize = 16 << 10;
+/// A page is held plain until it is full, one a column.
+const PAGE_BYTES: usize = 64 << 10;
 
 /// Why a stored table cannot be written or read.
 #[derive(Debug, thiserror::Error)]
@@ -45,33 +60,190 @@ pub enum StoredError {
     Corrupt(String),
 }
 
+/// What the footer says of a column that is not sparse.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct Described {
+    kind: Kind,
+    /// Of words that stand as codes.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    levels: Option<Vec<String>>,
+}
+
+/// A stored table that was written.
+#[derive(Debug)]
+pub struct Written {
+    /// SHA-256 of the file, in hexadecimal.
+    pub digest: String,
+    pub n_bytes: u64,
+}
+
+/// Writes a table chunk by chunk.
+pub struct Writer {
+    /// `None` to write to memory.
+    file: Option<File>,
+    open: Option<(Arc<Schema>, ArrowWriter<Hashed>)>,
+    /// Places and names of the sparse columns.
+    sparse: Vec<(usize, String)>,
+}
+
+/// Where the bytes go, with their hash.
+struct Hashed {
+    to: Destination,
+    hash: Sha256,
+    n_bytes: u64,
+}
+
+enum Destination {
+    File(File),
+    Memory(Vec<u8>),
+}
+
+impl Write for Hashed {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match &mut self.to {
+            Destination::File(to) => to.write_all(bytes)?,
+            Destination::Memory(to) => to.extend_from_slice(bytes),
+        }
+        self.hash.update(bytes);
+        self.n_bytes += bytes.len() as u64;
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        match &mut self.to {
+            Destination::File(to) => to.flush(),
+            Destination::Memory(_) => Ok(()),
+        }
+    }
+}
+
+impl Writer {
+    /// Writes to an empty file.
+    pub fn to_file(file: File) -> Self {
+        Self { file: Some(file), open: None, sparse: Vec::new() }
+    }
+
+    /// Begins again with an empty file.
+    ///
+    /// # Errors
+    /// A file that cannot be emptied.
+    pub fn restart(&mut self) -> io::Result<()> {
+        self.open = None;
+        self.sparse.clear();
+        match &mut self.file {
+            Some(file) => file.set_len(0).and_then(|()| file.rewind()),
+            None => Ok(()),
+        }
+    }
+
+    fn open(&self, fields: Vec<Field>) -> Result<(Arc<Schema>, ArrowWriter<Hashed>), StoredError> {
+        let to = match &self.file {
+            Some(file) => Destination::File(file.try_clone().map_err(|e| StoredError::Write(e.into()))?),
+            None => Destination::Memory(Vec::new()),
+        };
+        let schema = Arc::new(Schema::new(fields));
+        let hashed = Hashed { to, hash: Sha256::new(), n_bytes: 0 };
+        let writer = ArrowWriter::try_new(hashed, Arc::clone(&schema), Some(properties()?));
+        Ok((schema, writer.map_err(StoredError::Write)?))
+    }
+
+    /// Appends rows. Every chunk has the columns of the first, in the same types; the levels of categories may be left out
+    /// of all but the last.
+    ///
+    /// # Errors
+    /// A file that cannot be written.
+    pub fn write(&mut self, columns: &[Column]) -> Result<(), StoredError> {
+        let encoded = columns.iter().filter_map(encode);
+        let (mut fields, mut arrays): (Vec<Field>, Vec<ArrayRef>) = encoded.unzip();
+        let sparse: Vec<(usize, &Column)> =
+            columns.iter().enumerate().filter(|(_, c)| matches!(c.values, Values::Sparse { .. })).collect();
+        if !sparse.is_empty() {
+            let n_rows = columns.first().map_or(0, |c| c.values.len());
+            for (name, list) in sparse::lists(n_rows, &sparse) {
+                fields.push(Field::new(name, list.data_type().clone(), true));
+                arrays.push(list);
+            }
+            self.sparse = sparse.iter().map(|(i, c)| (*i, c.name.clone())).collect();
+        }
+        let n_columns = fields.len();
+        let opened = match self.open.take() {
+            Some(open) => open,
+            None => self.open(fields)?,
+        };
+        let (schema, writer) = self.open.insert(opened);
+        let batch = RecordBatch::try_new(Arc::clone(schema), arrays).map_err(|e| StoredError::Write(e.into()))?;
+        writer.write(&batch).map_err(StoredError::Write)?;
+        if writer.memory_size() > GROUP_BYTES.max(GROUP_BYTES_A_COLUMN * n_columns) {
+            writer.flush().map_err(StoredError::Write)?;
+        }
+        Ok(())
+    }
+
+    /// Writes the footer. `described` are kind and levels of each column, sparse ones left out.
+    ///
+    /// # Errors
+    /// A file that cannot be written; a table without a chunk.
+    pub fn finish<'a>(
+        self,
+        described: impl Iterator<Item = (Kind, Option<&'a [String]>)>,
+    ) -> Result<Written, StoredError> {
+        let Hashed { hash, n_bytes, .. } = self.close(described)?;
+        Ok(Written { digest: hex(&hash.finalize()), n_bytes })
+    }
+
+    fn close<'a>(self, described: impl Iterator<Item = (Kind, Option<&'a [String]>)>) -> Result<Hashed, StoredError> {
+        let (_, mut writer) = self.open.ok_or_else(|| StoredError::Corrupt("it has no rows".into()))?;
+        let described: Vec<Described> =
+            described.map(|(kind, levels)| Described { kind, levels: levels.map(<[String]>::to_vec) }).collect();
+        let json = |value: Result<String, serde_json::Error>| value.map_err(|e| StoredError::Corrupt(e.to_string()));
+        let mut put = |key: &str, value: String| {
+            writer.append_key_value_metadata(KeyValue { key: key.to_owned(), value: Some(value) });
+        };
+        put(FORMAT_KEY, FORMAT.to_owned());
+        put(COLUMNS_KEY, json(serde_json::to_string(&described))?);
+        if !self.sparse.is_empty() {
+            put(SPARSE_KEY, json(serde_json::to_string(&self.sparse))?);
+        }
+        writer.into_inner().map_err(StoredError::Write)
+    }
+}
+
+fn properties() -> Result<WriterProperties, StoredError> {
+    // The lowest level: higher ones cost several times the CPU for a few per cent of numbers.
+    let level = ZstdLevel::try_new(1).map_err(StoredError::Write)?;
+    let properties = WriterProperties::builder()
+        .set_compression(Compression::ZSTD(level))
+        // Numbers are mostly another each, and words are codes already: a dictionary would be tried and given up.
+        .set_dictionary_enabled(false)
+        .set_statistics_enabled(EnabledStatistics::None)
+        .set_data_page_size_limit(PAGE_BYTES);
+    Ok(properties.build())
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|b| format!("{b:02x}")).collect()
+}
+
 /// The stored form of a table.
 ///
 /// # Errors
 /// Only where Parquet itself fails.
 pub fn write_parquet(table: &Table) -> Result<Vec<u8>, StoredError> {
-    let encoded = table.columns().iter().filter_map(encode);
-    let (mut fields, mut arrays): (Vec<Field>, Vec<ArrayRef>) = encoded.unzip();
-    let mut metadata = HashMap::from([(FORMAT_KEY.to_owned(), FORMAT.to_owned())]);
-    let sparse: Vec<(usize, &Column)> =
-        table.columns().iter().enumerate().filter(|(_, c)| matches!(c.values, Values::Sparse { .. })).collect();
-    if !sparse.is_empty() {
-        let places: Vec<(usize, &str)> = sparse.iter().map(|(i, c)| (*i, c.name.as_str())).collect();
-        metadata.insert(FORMAT_KEY.to_owned(), SPARSE_FORMAT.to_owned());
-        metadata.insert(SPARSE_KEY.to_owned(), serde_json::json!(places).to_string());
-        for (name, list) in sparse::lists(table.n_rows(), &sparse) {
-            fields.push(Field::new(name, list.data_type().clone(), true));
-            arrays.push(list);
-        }
+    let mut writer = Writer { file: None, open: None, sparse: Vec::new() };
+    writer.write(table.columns())?;
+    let dense = table.columns().iter().filter(|c| !matches!(c.values, Values::Sparse { .. }));
+    match writer.close(dense.map(|c| (c.values.kind(), levels_of(&c.values))))?.to {
+        Destination::Memory(bytes) => Ok(bytes),
+        Destination::File(_) => Err(StoredError::Corrupt("it went to a file".into())),
     }
-    let schema = Arc::new(Schema::new_with_metadata(fields, metadata));
-    let batch = RecordBatch::try_new(Arc::clone(&schema), arrays).map_err(|e| StoredError::Write(e.into()))?;
-    // Level 3 is Zstd's own default; higher levels cost several times the CPU for a few per cent.
-    let level = ZstdLevel::try_new(3).map_err(StoredError::Write)?;
-    let properties = WriterProperties::builder().set_compression(Compression::ZSTD(level)).build();
-    let mut writer = ArrowWriter::try_new(Vec::new(), schema, Some(properties)).map_err(StoredError::Write)?;
-    writer.write(&batch).map_err(StoredError::Write)?;
-    writer.into_inner().map_err(StoredError::Write)
+}
+
+/// The levels of a column of codes.
+pub(super) fn levels_of(values: &Values) -> Option<&[String]> {
+    match values {
+        Values::Category { levels, .. } => Some(levels),
+        _ => None,
+    }
 }
 
 /// The table of a stored form.
@@ -90,10 +262,9 @@ pub fn read_rows(bytes: Bytes, offset: usize, limit: usize) -> Result<Table, Sto
     let builder = ParquetRecordBatchReaderBuilder::try_new(bytes).map_err(StoredError::Read)?;
     let schema = Arc::clone(builder.schema());
     let format = schema.metadata().get(FORMAT_KEY);
-    if !matches!(format.map(String::as_str), Some(FORMAT | SPARSE_FORMAT)) {
-        return Err(StoredError::Corrupt(format!(
-            "its format is {format:?}, this program reads {FORMAT:?} and {SPARSE_FORMAT:?}"
-        )));
+    let is_old = format.is_some_and(|f| OLD_FORMATS.contains(&f.as_str()));
+    if !is_old && format.is_none_or(|f| f != FORMAT) {
+        return Err(StoredError::Corrupt(format!("its format is {format:?}, this program reads up to {FORMAT:?}")));
     }
     let sparse: Vec<(usize, String)> = match schema.metadata().get(SPARSE_KEY) {
         Some(places) => serde_json::from_str(places)
@@ -105,9 +276,11 @@ pub fn read_rows(bytes: Bytes, offset: usize, limit: usize) -> Result<Table, Sto
     let builder = if all { builder } else { builder.with_offset(offset).with_limit(limit) };
     let reader = builder.build().map_err(StoredError::Read)?;
     let batches = reader.collect::<Result<Vec<_>, _>>().map_err(|e| StoredError::Read(e.into()))?;
-    let columns = schema.fields().iter().take(n_dense).enumerate().map(|(j, field)| {
+    let described =
+        if is_old { described_by_fields(&schema, n_dense)? } else { described_by_footer(&schema, n_dense)? };
+    let columns = schema.fields().iter().zip(described).enumerate().map(|(j, (field, described))| {
         let parts: Vec<&ArrayRef> = batches.iter().map(|b| b.column(j)).collect();
-        Ok(Column { name: field.name().clone(), values: decode(field, &parts)? })
+        Ok(Column { name: field.name().clone(), values: decode(field, described, &parts)? })
     });
     let dense: Vec<Column> = columns.collect::<Result<_, StoredError>>()?;
     if sparse.is_empty() {
@@ -125,69 +298,77 @@ pub fn read_rows(bytes: Bytes, offset: usize, limit: usize) -> Result<Table, Sto
     Ok(Table::new(columns))
 }
 
-/// `None` for a sparse column, which is written with the others of its kind.
-fn encode(column: &Column) -> Option<(Field, ArrayRef)> {
-    let mut metadata = HashMap::from([(KIND_KEY.to_owned(), kind_word(column.values.kind()).to_owned())]);
-    let array: ArrayRef = match &column.values {
-        Values::Sparse { .. } => return None,
-        Values::Number(v) => Arc::new(Float64Array::from(v.clone())),
-        Values::Integer(v) => Arc::new(Int64Array::from(v.clone())),
-        Values::Boolean(v) => Arc::new(BooleanArray::from(v.clone())),
-        Values::Category { codes, levels } => {
-            metadata.insert(LEVELS_KEY.to_owned(), serde_json::Value::from(levels.clone()).to_string());
-            Arc::new(UInt32Array::from(codes.clone()))
-        }
-        Values::Text(v) => Arc::new(v.iter().map(Option::as_deref).collect::<LargeStringArray>()),
-        Values::Timestamp(v) => Arc::new(TimestampMillisecondArray::from(v.clone()).with_timezone("UTC")),
-    };
-    let field = Field::new(&column.name, array.data_type().clone(), true).with_metadata(metadata);
-    Some((field, array))
+/// Form 3.
+fn described_by_footer(schema: &Schema, n_columns: usize) -> Result<Vec<Described>, StoredError> {
+    let corrupt = || StoredError::Corrupt("its list of columns is missing, or not of its columns".into());
+    let listed = schema.metadata().get(COLUMNS_KEY).ok_or_else(corrupt)?;
+    let described: Vec<Described> = serde_json::from_str(listed).map_err(|_| corrupt())?;
+    if described.len() == n_columns { Ok(described) } else { Err(corrupt()) }
 }
 
-fn decode(field: &Field, parts: &[&ArrayRef]) -> Result<Values, StoredError> {
+/// Forms 1 and 2.
+fn described_by_fields(schema: &Schema, n_columns: usize) -> Result<Vec<Described>, StoredError> {
+    let described = schema.fields().iter().take(n_columns).map(|field| {
+        let corrupt = |what: &str| StoredError::Corrupt(format!("column {:?} {what}", field.name()));
+        let kind = field.metadata().get(KIND_KEY).ok_or_else(|| corrupt("has no kind"))?;
+        let kind = serde_json::from_value(kind.as_str().into()).map_err(|_| corrupt("has an unknown kind"))?;
+        let levels = field.metadata().get(LEVELS_KEY);
+        let levels = levels.map(|levels| serde_json::from_str(levels).map_err(|_| corrupt("has unreadable levels")));
+        Ok(Described { kind, levels: levels.transpose()? })
+    });
+    described.collect()
+}
+
+/// `None` for a sparse column, which is written with the others of its kind.
+fn encode(column: &Column) -> Option<(Field, ArrayRef)> {
+    let array: ArrayRef = match &column.values {
+        Values::Sparse { .. } => return None,
+        Values::Number(v) => Arc::new(v.iter().copied().collect::<Float64Array>()),
+        Values::Integer(v) => Arc::new(v.iter().copied().collect::<Int64Array>()),
+        Values::Boolean(v) => Arc::new(v.iter().copied().collect::<BooleanArray>()),
+        Values::Category { codes, .. } => Arc::new(codes.iter().copied().collect::<UInt32Array>()),
+        Values::Text(v) => Arc::new(v.iter().map(Option::as_deref).collect::<LargeStringArray>()),
+        Values::Timestamp(v) => Arc::new(v.iter().copied().collect::<TimestampMillisecondArray>().with_timezone("UTC")),
+    };
+    Some((Field::new(&column.name, array.data_type().clone(), true), array))
+}
+
+fn decode(field: &Field, described: Described, parts: &[&ArrayRef]) -> Result<Values, StoredError> {
     let corrupt = |what: &str| StoredError::Corrupt(format!("column {:?} {what}", field.name()));
-    let kind = field.metadata().get(KIND_KEY).ok_or_else(|| corrupt("has no kind"))?;
-    let stamp = || DataType::Timestamp(TimeUnit::Millisecond, Some("UTC".into()));
-    let (kind, expected) = match kind.as_str() {
-        "number" => (Kind::Number, DataType::Float64),
-        "integer" => (Kind::Integer, DataType::Int64),
-        "boolean" => (Kind::Boolean, DataType::Boolean),
-        "category" => (Kind::Category, DataType::UInt32),
-        "text" => (Kind::Text, DataType::LargeUtf8),
-        "timestamp" => (Kind::Timestamp, stamp()),
-        _ => return Err(corrupt("has an unknown kind")),
+    let Described { kind, levels } = described;
+    let expected = match kind {
+        Kind::Number => DataType::Float64,
+        Kind::Integer => DataType::Int64,
+        Kind::Boolean => DataType::Boolean,
+        Kind::Category => DataType::UInt32,
+        Kind::Text if levels.is_some() => DataType::UInt32,
+        Kind::Text => DataType::LargeUtf8,
+        Kind::Timestamp => DataType::Timestamp(TimeUnit::Millisecond, Some("UTC".into())),
     };
     if *field.data_type() != expected || parts.iter().any(|p| *p.data_type() != expected) {
         return Err(corrupt("has a type that is not of its kind"));
     }
     let parts = parts.iter();
-    Ok(match kind {
-        Kind::Number => Values::Number(parts.flat_map(|p| p.as_primitive::<Float64Type>()).collect()),
-        Kind::Integer => Values::Integer(parts.flat_map(|p| p.as_primitive::<Int64Type>()).collect()),
-        Kind::Boolean => Values::Boolean(parts.flat_map(|p| p.as_boolean()).collect()),
-        Kind::Timestamp => {
+    Ok(match (kind, levels) {
+        (Kind::Number, _) => Values::Number(parts.flat_map(|p| p.as_primitive::<Float64Type>()).collect()),
+        (Kind::Integer, _) => Values::Integer(parts.flat_map(|p| p.as_primitive::<Int64Type>()).collect()),
+        (Kind::Boolean, _) => Values::Boolean(parts.flat_map(|p| p.as_boolean()).collect()),
+        (Kind::Timestamp, _) => {
             Values::Timestamp(parts.flat_map(|p| p.as_primitive::<TimestampMillisecondType>()).collect())
         }
-        Kind::Text => Values::Text(parts.flat_map(|p| p.as_string::<i64>()).map(|w| w.map(str::to_owned)).collect()),
-        Kind::Category => {
-            let levels = field.metadata().get(LEVELS_KEY).ok_or_else(|| corrupt("has no levels"))?;
-            let levels: Vec<String> = serde_json::from_str(levels).map_err(|_| corrupt("has unreadable levels"))?;
+        (Kind::Text, None) => {
+            Values::Text(parts.flat_map(|p| p.as_string::<i64>()).map(|w| w.map(str::to_owned)).collect())
+        }
+        (Kind::Category, None) => return Err(corrupt("has no levels")),
+        (kind, Some(levels)) => {
             let codes: Vec<Option<u32>> = parts.flat_map(|p| p.as_primitive::<UInt32Type>()).collect();
             if codes.iter().flatten().any(|code| *code as usize >= levels.len()) {
                 return Err(corrupt("has a code without a level"));
             }
-            Values::Category { codes, levels }
+            if kind == Kind::Category {
+                return Ok(Values::Category { codes, levels });
+            }
+            Values::Text(codes.into_iter().map(|c| c.map(|c| levels[c as usize].clone())).collect())
         }
     })
-}
-
-fn kind_word(kind: Kind) -> &'static str {
-    match kind {
-        Kind::Number => "number",
-        Kind::Integer => "integer",
-        Kind::Boolean => "boolean",
-        Kind::Category => "category",
-        Kind::Text => "text",
-        Kind::Timestamp => "timestamp",
-    }
 }

@@ -5,7 +5,7 @@
 
 use adaptation::data::{Column, Values};
 
-use super::builder::{Finished, TextColumn};
+use super::builder::{Expected, Finished, TextColumn};
 use super::error::{IngestError, Place, shorten};
 use super::options::Limits;
 use super::{Parsed, text};
@@ -37,7 +37,7 @@ pub(super) fn read(bytes: &[u8], limits: &Limits) -> Result<Parsed, IngestError>
     let mut reader = Reader {
         limits,
         columns: Vec::new(),
-        labels: TextColumn::new(0),
+        labels: TextColumn::new(Expected::Nothing),
         n_labelled: 0,
         n_rows: 0,
         n_entries: 0,
@@ -91,7 +91,7 @@ impl Reader<'_> {
             }
             self.n_labelled += 1;
         }
-        self.labels.push(word, line);
+        self.labels.push(word.as_bytes(), line);
         Ok(())
     }
 

@@ -7,11 +7,11 @@ use sha2::{Digest, Sha256};
 
 use super::error::{Code, Fault, Place, ServiceError};
 use super::jobs::check_cursor;
-use super::scratch::hex;
+use super::scratch::{hex, of_io};
 use super::unpack::Contents;
 use super::{Page, Received, Service, cut, one_more};
 use crate::blobs::BlobError;
-use crate::ingest::{self, Coding, ColumnStatistics, CsvOptions, Format, IngestError, Ingested, RoleRequest};
+use crate::ingest::{self, Coding, ColumnStatistics, CsvOptions, Format, IngestError, RoleRequest, Stored};
 use crate::records::{
     ColumnRecord, DomainId, DomainRecord, DomainVersionRecord, Name, NewDomainVersion, PageRequest, Reference, TenantId,
 };
@@ -45,15 +45,6 @@ pub enum PutDomain {
     Unchanged(DomainVersionRecord),
 }
 
-/// What ingest made of the bytes, ready to be stored.
-struct Prepared {
-    parquet: Vec<u8>,
-    columns: Vec<ColumnRecord>,
-    notes: Vec<String>,
-    n_rows: i64,
-    task: Option<TaskKind>,
-}
-
 impl Service {
     /// Stores what was received as the newest version of a domain, which is made if it is new.
     /// Readable when this returns.
@@ -67,8 +58,8 @@ impl Service {
         received: Received,
         options: DomainOptions,
     ) -> Result<PutDomain, ServiceError> {
-        let (coding, limits) = (options.coding, self.ingest_options(&options).limits);
-        let read = move || Contents::of(&received, coding, &limits);
+        let (coding, limits, scratch) = (options.coding, self.ingest_options(&options).limits, self.scratch.clone());
+        let read = move || Contents::of(received, coding, &limits, &scratch);
         let contents = tokio::task::spawn_blocking(read).await.map_err(ServiceError::internal)??;
         self.put_contents(tenant, name, contents, options).await
     }
@@ -98,24 +89,34 @@ impl Service {
         contents: Contents,
         options: DomainOptions,
     ) -> Result<PutDomain, ServiceError> {
-        let Contents { bytes, digest, note } = contents;
         let now = self.clock.now();
-        let n_bytes = i64::try_from(bytes.len()).unwrap_or(i64::MAX);
+        let n_bytes = i64::try_from(contents.source.n_bytes()).unwrap_or(i64::MAX);
         let settings = self.ingest_options(&options);
-        let format = Format::detect(&bytes, &settings).map_err(|e| of_ingest(&e))?;
+        let format = settings.format_of(&contents.source).map_err(|e| of_ingest(&e))?;
         let csv = if format == Format::Csv {
             settings.csv_options().map_err(|e| of_ingest(&e))?
         } else {
             CsvOptions::default()
         };
-        let identity = identity(&digest, format, &options, &csv)?;
+        let identity = identity(&contents.digest, format, &options, &csv)?;
         let newest = self.store.domain_version(tenant, &Reference::Name(name.clone()), None).await?;
         if let Some(newest) = newest.filter(|v| v.identity == identity) {
             return Ok(PutDomain::Unchanged(newest));
         }
-        let prepare = move || prepare(&bytes, &settings);
-        let prepared = tokio::task::spawn_blocking(prepare).await.map_err(ServiceError::internal)??;
-        let blob = self.store_blob(prepared.parquet).await?;
+        let (note, scratch) = (contents.note.clone(), self.scratch.clone());
+        let store = move || {
+            let (path, file) = scratch.create().map_err(of_io)?;
+            let stored = ingest::store(&contents.source, &settings, file).map_err(|e| of_ingest(&e))?;
+            Ok::<_, ServiceError>((stored, path))
+        };
+        let (stored, file) = tokio::task::spawn_blocking(store).await.map_err(ServiceError::internal)??;
+        let Stored { columns, roles, task, n_rows, notes, written, .. } = stored;
+        let blob = self.blobs.put_file(file.path(), &written.digest).await.map_err(of_blob)?.to_string();
+        let columns = columns.into_iter().zip(roles).map(|(column, role)| {
+            let statistics = serde_json::to_value(column.statistics).map_err(ServiceError::internal)?;
+            Ok(ColumnRecord { name: column.name, kind: column.kind, role, statistics })
+        });
+        let columns = columns.collect::<Result<_, ServiceError>>()?;
         let new = NewDomainVersion {
             tenant: tenant.clone(),
             id: DomainId::at(now),
@@ -124,10 +125,10 @@ impl Service {
             identity,
             format: format.as_str().to_owned(),
             n_bytes,
-            n_rows: prepared.n_rows,
-            task: prepared.task,
-            columns: prepared.columns,
-            notes: note.into_iter().chain(prepared.notes).collect(),
+            n_rows: i64::try_from(n_rows).map_err(ServiceError::internal)?,
+            task,
+            columns,
+            notes: note.into_iter().chain(notes).collect(),
             blob,
             created_at: now,
         };
@@ -235,15 +236,6 @@ fn identity(digest: &str, format: Format, options: &DomainOptions, csv: &CsvOpti
     Ok(hex(&Sha256::digest(parts.to_string().as_bytes())))
 }
 
-fn prepare(bytes: &Bytes, options: &ingest::Options) -> Result<Prepared, ServiceError> {
-    let Ingested { table, roles, task, statistics, notes, .. } =
-        ingest::read(bytes, options).map_err(|e| of_ingest(&e))?;
-    let parquet = ingest::stored::write_parquet(&table).map_err(ServiceError::internal)?;
-    let columns = columns_of(&table, &roles, &statistics)?;
-    let n_rows = i64::try_from(table.n_rows()).map_err(ServiceError::internal)?;
-    Ok(Prepared { parquet, columns, notes, n_rows, task })
-}
-
 /// What is stored of the columns beside their values.
 pub(super) fn columns_of(
     table: &Table,
@@ -276,6 +268,7 @@ pub(super) fn of_ingest(error: &IngestError) -> ServiceError {
         IngestError::Decompression { .. } => Code::DecompressionLimit,
         IngestError::MalformedJson { .. } => Code::MalformedJson,
         IngestError::JsonTooDeep { .. } => Code::JsonTooDeep,
+        IngestError::Storage { kind, .. } => return of_io(std::io::Error::new(*kind, detail)),
     };
     let refused = ServiceError::new(code, detail.clone());
     let Some(place) = error.place() else { return refused };

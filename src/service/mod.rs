@@ -85,7 +85,7 @@ pub struct Service {
     found: found::FoundModels,
     /// One for each core: more long predictions at a time would only take each other's caches.
     predicting: Arc<Semaphore>,
-    scratch: PathBuf,
+    scratch: scratch::Scratch,
     stopping: CancellationToken,
 }
 
@@ -111,7 +111,7 @@ impl Service {
     /// # Errors
     /// If the scratch folder cannot be made or emptied, or the keys cannot be read.
     pub async fn open(with: Collaborators, limits: Limits) -> Result<Self, ServiceError> {
-        scratch::prepare(&with.scratch).map_err(scratch::of_io)?;
+        let scratch = scratch::Scratch::prepare(with.scratch).map_err(scratch::of_io)?;
         Ok(Self {
             keys: keys::Keyring::of(with.store.all_keys().await?),
             store: with.store,
@@ -121,7 +121,7 @@ impl Service {
             found: found::FoundModels::default(),
             predicting: Arc::new(Semaphore::new(std::thread::available_parallelism().map_or(1, usize::from))),
             limits,
-            scratch: with.scratch,
+            scratch,
             stopping: with.stopping,
         })
     }

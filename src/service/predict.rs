@@ -107,7 +107,7 @@ impl Service {
             PredictInput::File { bytes, options } => {
                 let settings = self.ingest_options(&options);
                 Box::new(move || {
-                    let table = ingest::read_rows(&bytes, &settings).map_err(|e| of_ingest(&e))?;
+                    let table = ingest::read_rows(&bytes.into(), &settings).map_err(|e| of_ingest(&e))?;
                     call.answer(&InlineRows::of_file(table))
                 })
             }

@@ -75,7 +75,7 @@ fn guess(part: FilePart, named: Option<Coding>, settings: &ingest::Options) -> R
         bytes = ingest::whole_lines(&bytes, settings).map_err(|e| of_ingest(&e))?;
         warnings.push(format!("the file is longer: the first {} bytes of it were read", bytes.len()));
     }
-    let found = ingest::read(&bytes, settings).map_err(|e| of_ingest(&e))?;
+    let found = ingest::read(&bytes.clone().into(), settings).map_err(|e| of_ingest(&e))?;
     let Ingested { format, table, roles, task, statistics, notes, dialect } = found;
     warnings.extend(notes);
     let columns = table.columns().iter().zip(roles).zip(&statistics).map(|((column, role), statistics)| {

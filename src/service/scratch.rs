@@ -31,8 +31,18 @@ pub struct Received {
     pub n_bytes: u64,
 }
 
+/// The folder of files that are removed when they are no longer needed.
+#[derive(Debug, Clone)]
+pub(super) struct Scratch(PathBuf);
+
 #[derive(Debug)]
-struct RemovedOnDrop(PathBuf);
+pub(super) struct RemovedOnDrop(PathBuf);
+
+impl RemovedOnDrop {
+    pub(super) fn path(&self) -> &Path {
+        &self.0
+    }
+}
 
 impl Drop for RemovedOnDrop {
     fn drop(&mut self) {
@@ -41,22 +51,36 @@ impl Drop for RemovedOnDrop {
     }
 }
 
-/// Makes the folder, and removes what a crash left in it.
-pub(super) fn prepare(folder: &Path) -> io::Result<()> {
-    std::fs::create_dir_all(folder)?;
-    for entry in std::fs::read_dir(folder)? {
-        std::fs::remove_file(entry?.path())?;
+impl Scratch {
+    /// Makes the folder, and removes what a crash left in it.
+    pub(super) fn prepare(folder: PathBuf) -> io::Result<Self> {
+        std::fs::create_dir_all(&folder)?;
+        for entry in std::fs::read_dir(&folder)? {
+            std::fs::remove_file(entry?.path())?;
+        }
+        Ok(Self(folder))
     }
-    Ok(())
+
+    /// A new file, open to be written and read.
+    pub(super) fn create(&self) -> io::Result<(RemovedOnDrop, std::fs::File)> {
+        let path = RemovedOnDrop(self.0.join(Uuid::new_v4().to_string()));
+        let file = std::fs::File::options().read(true).write(true).create_new(true).open(&path.0)?;
+        Ok((path, file))
+    }
 }
 
 impl Service {
     /// # Errors
     /// If no file can be made.
     pub async fn begin_upload(&self) -> Result<Upload, ServiceError> {
-        let path = RemovedOnDrop(self.scratch.join(Uuid::new_v4().to_string()));
-        let file = File::create_new(&path.0).await.map_err(of_io)?;
-        Ok(Upload { file, path, hash: Sha256::new(), n_bytes: 0, limit: self.limits.max_upload_bytes })
+        let (path, file) = self.scratch.create().map_err(of_io)?;
+        Ok(Upload {
+            file: File::from_std(file),
+            path,
+            hash: Sha256::new(),
+            n_bytes: 0,
+            limit: self.limits.max_upload_bytes,
+        })
     }
 }
 
@@ -84,6 +108,11 @@ impl Upload {
 impl Received {
     pub(super) fn path(&self) -> &Path {
         &self.path.0
+    }
+
+    /// The digest and the file.
+    pub(super) fn into_parts(self) -> (String, RemovedOnDrop) {
+        (self.digest, self.path)
     }
 }
 

@@ -1,7 +1,7 @@
 //! Bodies that come packed, as what they unpack to.
 
 use std::fs::File;
-use std::io::Read;
+use std::io::{BufWriter, Read, Write};
 
 use bytes::Bytes;
 use sha2::{Digest, Sha256};
@@ -9,40 +9,52 @@ use sha2::{Digest, Sha256};
 use super::Received;
 use super::domains::of_ingest;
 use super::error::ServiceError;
-use super::scratch::{hex, of_io};
-use crate::ingest::{self, Coding};
+use super::scratch::{RemovedOnDrop, Scratch, hex, of_io};
+use crate::ingest::{self, Coding, Source};
 
 /// The data of an upload.
 pub(super) struct Contents {
-    pub(super) bytes: Bytes,
-    /// SHA-256 of them, in hexadecimal: data is the same however it was packed.
+    pub(super) source: Source,
+    /// SHA-256 of it, in hexadecimal: data is the same however it was packed.
     pub(super) digest: String,
     /// That it was unpacked, where nobody said that it is packed.
     pub(super) note: Option<String>,
+    /// The file that the source reads, if there is one.
+    _file: Option<RemovedOnDrop>,
 }
 
 impl Contents {
     pub(super) fn plain(bytes: Bytes) -> Self {
         let digest = hex(&Sha256::digest(&bytes));
-        Self { bytes, digest, note: None }
+        Self { source: bytes.into(), digest, note: None, _file: None }
     }
 
-    /// Reads what was received; packed data as a stream, so that only what it unpacks to is held.
+    /// What was received; packed data is unpacked to another file.
     pub(super) fn of(
-        received: &Received,
+        received: Received,
         named: Option<Coding>,
         limits: &ingest::Limits,
+        scratch: &Scratch,
     ) -> Result<Self, ServiceError> {
         let mut file = File::open(received.path()).map_err(of_io)?;
         let mut head = Vec::new();
         (&mut file).take(4).read_to_end(&mut head).map_err(of_io)?;
         let Some(coding) = named.or_else(|| Coding::from_magic(&head)) else {
-            let bytes = Bytes::from(std::fs::read(received.path()).map_err(of_io)?);
-            return Ok(Self { bytes, digest: received.digest.clone(), note: None });
+            let source = Source::file(received.path().to_owned()).map_err(of_io)?;
+            let (digest, file) = received.into_parts();
+            return Ok(Self { source, digest, note: None, _file: Some(file) });
         };
-        let unpacked = ingest::unpack(&mut (&head[..]).chain(file), coding, limits).map_err(|e| of_ingest(&e))?;
+        let (path, to) = scratch.create().map_err(of_io)?;
+        let (mut to, mut hash) = (BufWriter::new(to), Sha256::new());
+        let mut write = |chunk: &[u8]| {
+            hash.update(chunk);
+            to.write_all(chunk)
+        };
+        ingest::unpack_to(&mut (&head[..]).chain(file), coding, limits, &mut write).map_err(|e| of_ingest(&e))?;
+        to.flush().map_err(of_io)?;
         let note = named.is_none().then(|| format!("the file is packed with {} and was unpacked", coding.as_str()));
-        Ok(Self { note, ..Self::plain(unpacked.into()) })
+        let source = Source::file(path.path().to_owned()).map_err(of_io)?;
+        Ok(Self { source, digest: hex(&hash.finalize()), note, _file: Some(path) })
     }
 }
 

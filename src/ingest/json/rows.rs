@@ -5,27 +5,47 @@ use std::collections::HashMap;
 use adaptation::data::{Column, Values};
 use serde::de;
 
-use crate::ingest::builder::Words;
+use crate::ingest::builder::{Words, timestamp};
 use crate::ingest::error::{IngestError, Place, shorten};
-use crate::ingest::options::Limits;
+use crate::ingest::options::{Limits, Options};
+use crate::ingest::output::Output;
 use crate::ingest::{Parsed, check_names};
 
 /// The table so far.
 pub(super) struct Rows<'a> {
     pub(super) limits: &'a Limits,
-    /// Each at most `n_rows` long; what is not there is missing.
+    options: &'a Options,
+    /// Each at most as long as the rows that are kept; what is not there is missing.
     pub(super) columns: Vec<(String, Cells)>,
     index: HashMap<String, usize>,
     /// The names of `{"columns": …, "data": …}`, which may stand after the data.
     pub(super) names: Option<Vec<String>>,
     pub(super) n_rows: usize,
+    /// Rows that were handed on.
+    n_taken: usize,
+    /// Whether a column is not what it was taken for when rows were handed on.
+    is_again: bool,
     /// The error that stopped the parser: serde carries only text.
     pub(super) problem: Option<IngestError>,
 }
 
+/// What an earlier reading found: each column's name, and cells of its kind.
+pub(super) type Learnt = Vec<(String, Cells)>;
+
 impl<'a> Rows<'a> {
-    pub(super) fn new(limits: &'a Limits) -> Self {
-        Self { limits, columns: Vec::new(), index: HashMap::new(), names: None, n_rows: 0, problem: None }
+    pub(super) fn new(options: &'a Options, learnt: Learnt) -> Self {
+        let index = learnt.iter().enumerate().map(|(i, (name, _))| (name.clone(), i)).collect();
+        Self {
+            limits: &options.limits,
+            options,
+            columns: learnt,
+            index,
+            names: None,
+            n_rows: 0,
+            n_taken: 0,
+            is_again: false,
+            problem: None,
+        }
     }
 
     pub(super) fn stop<E: de::Error>(&mut self, problem: IngestError) -> E {
@@ -39,6 +59,8 @@ impl<'a> Rows<'a> {
             return Ok(*i);
         }
         self.limits.check_shape(0, self.columns.len() + 1)?;
+        // The rows that were handed on have no place for it.
+        self.is_again |= self.n_taken > 0;
         self.index.insert(name.to_owned(), self.columns.len());
         self.columns.push((name.to_owned(), Cells::Unknown));
         Ok(self.columns.len() - 1)
@@ -53,9 +75,41 @@ impl<'a> Rows<'a> {
     ) -> Result<(), IngestError> {
         let row = self.n_rows;
         let (name, cells) = &mut self.columns[column];
-        cells.put(row, cell).map_err(|reason| {
+        let outcome = cells.put(row - self.n_taken, cell).map_err(|reason| {
             let place = Place { pointer: Some(pointer()), ..Place::cell(row + 1, name) };
             IngestError::invalid_at(place, format!("{}: {reason}", pointer()))
+        })?;
+        self.is_again |= outcome == Put::Changed && self.n_taken > 0;
+        Ok(())
+    }
+
+    /// Hands a chunk on where enough is buffered. Once a column is not what it was taken for, rows are only learnt from.
+    pub(super) fn hand_on(&mut self, out: &mut Output) -> Result<(), IngestError> {
+        let n = self.n_rows - self.n_taken;
+        let n_bytes = self.columns.iter().map(|(_, cells)| cells.n_buffered(n)).sum();
+        if !out.wants(n_bytes, self.columns.len()) {
+            return Ok(());
+        }
+        let is_first = self.n_taken == 0;
+        let mut chunk = Vec::with_capacity(self.columns.len());
+        for (name, cells) in &mut self.columns {
+            let is_pinned = self.options.is_pinned(name);
+            self.is_again |= cells.settle(n, is_first, is_pinned) == Put::Changed && !is_first;
+            chunk.push(Column { name: name.clone(), values: cells.take(n) });
+        }
+        self.n_taken = self.n_rows;
+        if self.is_again {
+            return Ok(());
+        }
+        check_names(chunk.iter().map(|c| c.name.as_str()), self.limits)?;
+        out.flush(&chunk)
+    }
+
+    /// What was learnt of the columns, if everything is to be read again with it.
+    pub(super) fn learnt(&mut self) -> Option<Learnt> {
+        let again = std::mem::take(&mut self.is_again);
+        again.then(|| {
+            std::mem::take(&mut self.columns).into_iter().map(|(name, cells)| (name, cells.emptied())).collect()
         })
     }
 
@@ -77,8 +131,11 @@ impl<'a> Rows<'a> {
         if self.columns.is_empty() {
             return Err(IngestError::Empty { message: "the JSON rows hold no values; name each value".into() });
         }
-        let n = self.n_rows;
-        let columns = self.columns.into_iter().map(|(name, cells)| Column { name, values: cells.finish(n) });
+        let (n, was_taken) = (self.n_rows - self.n_taken, self.n_taken > 0);
+        let columns = self.columns.into_iter().map(|(name, cells)| {
+            let as_codes = was_taken || self.options.is_pinned(&name);
+            Column { name, values: cells.finish(n, as_codes) }
+        });
         Ok(Parsed::new(columns.collect()))
     }
 }
@@ -92,28 +149,46 @@ pub(super) enum Cell<'a> {
     Word(&'a str),
 }
 
+/// Whether a column is of the kind that it was before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Put {
+    Same,
+    Changed,
+}
+
 /// The values of one column so far; its type is that of its first value, and integers widen to numbers.
+#[derive(Debug)]
 pub(super) enum Cells {
     Unknown,
     Boolean(Vec<Option<bool>>),
     Integer(Vec<Option<i64>>),
     Number(Vec<Option<f64>>),
+    /// Words of a first chunk in which every word was a time.
+    Timestamp(Vec<Option<i64>>),
     Words(Words),
+    /// Words that are not all times.
+    OtherWords(Words),
+    /// Words of which no dictionary is kept, and their bytes.
+    Text(Vec<Option<String>>, usize),
 }
 
 impl Cells {
-    fn put(&mut self, row: usize, cell: Cell<'_>) -> Result<(), String> {
+    /// Puts a value in row `row` of those that are kept.
+    fn put(&mut self, row: usize, cell: Cell<'_>) -> Result<Put, String> {
+        let mut outcome = Put::Same;
         if matches!(self, Cells::Unknown) {
             *self = match cell {
-                Cell::Missing => return Ok(()),
+                Cell::Missing => return Ok(outcome),
                 Cell::Boolean(_) => Cells::Boolean(Vec::new()),
                 Cell::Integer(_) => Cells::Integer(Vec::new()),
                 Cell::Number(_) => Cells::Number(Vec::new()),
                 Cell::Word(_) => Cells::Words(Words::default()),
             };
+            outcome = Put::Changed;
         }
         if let (Cells::Integer(v), Cell::Number(_)) = (&mut *self, &cell) {
             *self = Cells::Number(v.iter().map(|x| x.map(|x| x as f64)).collect());
+            outcome = Put::Changed;
         }
         match (&mut *self, cell) {
             (_, Cell::Missing) => {}
@@ -121,15 +196,87 @@ impl Cells {
             (Cells::Integer(v), Cell::Integer(x)) => put(v, row, x),
             (Cells::Number(v), Cell::Integer(x)) => put(v, row, x as f64),
             (Cells::Number(v), Cell::Number(x)) => put(v, row, x),
-            (Cells::Words(words), Cell::Word(x)) => {
+            (Cells::Words(words) | Cells::OtherWords(words), Cell::Word(x)) => {
                 pad_words(words, row);
                 words.push(Some(x));
             }
+            (Cells::Text(v, n_bytes), Cell::Word(x)) => {
+                *n_bytes += x.len();
+                put(v, row, x.to_owned());
+            }
+            (Cells::Timestamp(v), Cell::Word(x)) => match timestamp(x) {
+                Some(stamp) => put(v, row, stamp),
+                None => {
+                    *self = Cells::OtherWords(Words::default());
+                    outcome = Put::Changed;
+                }
+            },
             (cells, cell) => {
                 return Err(format!("expected {} as in the rows before, got {}", cells.describe(), cell.describe()));
             }
         }
-        Ok(())
+        Ok(outcome)
+    }
+
+    /// Bytes of what is kept of `n` rows.
+    fn n_buffered(&self, n: usize) -> usize {
+        match self {
+            Cells::Unknown => 0,
+            Cells::Boolean(_) => n,
+            Cells::Integer(_) | Cells::Number(_) | Cells::Timestamp(_) => 16 * n,
+            Cells::Words(_) | Cells::OtherWords(_) => 8 * n,
+            Cells::Text(_, n_bytes) => 24 * n + n_bytes,
+        }
+    }
+
+    /// Decides what words are, before they are handed on for the first time; later, whether they have grown too many.
+    fn settle(&mut self, n: usize, is_first: bool, is_pinned: bool) -> Put {
+        let (words, guesses) = match self {
+            Cells::Words(words) => (words, true),
+            Cells::OtherWords(words) => (words, false),
+            _ => return Put::Same,
+        };
+        pad_words(words, n);
+        let stamps = if guesses && is_first { words.timestamps() } else { None };
+        if let Some(stamps) = stamps {
+            *self = Cells::Timestamp(stamps);
+        } else if !is_pinned && (words.is_overfull() || is_first && words.are_text()) {
+            *self = Cells::Text(std::mem::take(words).into_text(), 0);
+        } else {
+            *self = Cells::OtherWords(std::mem::take(words));
+            return Put::Same;
+        }
+        Put::Changed
+    }
+
+    /// The values of `n` rows, which are handed on. Only levels are still to come.
+    fn take(&mut self, n: usize) -> Values {
+        match self {
+            Cells::Unknown => Values::Number(vec![None; n]),
+            Cells::Boolean(v) => Values::Boolean(padded(std::mem::take(v), n)),
+            Cells::Integer(v) => Values::Integer(padded(std::mem::take(v), n)),
+            Cells::Number(v) => Values::Number(padded(std::mem::take(v), n)),
+            Cells::Timestamp(v) => Values::Timestamp(padded(std::mem::take(v), n)),
+            Cells::Words(words) | Cells::OtherWords(words) => words.take_codes(),
+            Cells::Text(v, n_bytes) => {
+                *n_bytes = 0;
+                Values::Text(padded(std::mem::take(v), n))
+            }
+        }
+    }
+
+    /// Of the same kind, without values.
+    fn emptied(self) -> Self {
+        match self {
+            Cells::Unknown => Cells::Unknown,
+            Cells::Boolean(_) => Cells::Boolean(Vec::new()),
+            Cells::Integer(_) => Cells::Integer(Vec::new()),
+            Cells::Number(_) => Cells::Number(Vec::new()),
+            Cells::Timestamp(_) => Cells::Timestamp(Vec::new()),
+            Cells::Words(_) => Cells::Words(Words::default()),
+            Cells::OtherWords(_) => Cells::OtherWords(Words::default()),
+            Cells::Text(..) => Cells::Text(Vec::new(), 0),
+        }
     }
 
     fn describe(&self) -> &'static str {
@@ -137,20 +284,24 @@ impl Cells {
             Cells::Unknown => "any value",
             Cells::Boolean(_) => "a boolean",
             Cells::Integer(_) | Cells::Number(_) => "a number",
-            Cells::Words(_) => "a string",
+            Cells::Timestamp(_) | Cells::Words(_) | Cells::OtherWords(_) | Cells::Text(..) => "a string",
         }
     }
 
-    fn finish(self, n: usize) -> Values {
+    /// The values of the last `n` rows. Words stay codes if they must, else they are what they seem to be.
+    fn finish(mut self, n: usize, as_codes: bool) -> Values {
+        if let Cells::Words(words) | Cells::OtherWords(words) = &mut self {
+            pad_words(words, n);
+        }
         match self {
-            Cells::Unknown => Values::Number(vec![None; n]),
-            Cells::Boolean(v) => Values::Boolean(padded(v, n)),
-            Cells::Integer(v) => Values::Integer(padded(v, n)),
-            Cells::Number(v) => Values::Number(padded(v, n)),
-            Cells::Words(mut words) => {
-                pad_words(&mut words, n);
-                words.finish_guessing()
-            }
+            Cells::Words(words) => match words.timestamps() {
+                Some(stamps) => Values::Timestamp(stamps),
+                None if as_codes => words.into_category(),
+                None => words.finish(),
+            },
+            Cells::OtherWords(words) if as_codes => words.into_category(),
+            Cells::OtherWords(words) => words.finish(),
+            mut other => other.take(n),
         }
     }
 }

@@ -116,7 +116,8 @@ fn many_long_words_in_more_rows_stay_a_category() {
     let words: Vec<String> = (0..60).map(|i| format!("{i}{}", "w".repeat(2_000_000))).collect();
     let keys = Int32Array::from_iter_values((0..900).map(|i| i % 60));
     let words = DictionaryArray::new(keys, Arc::new(StringArray::from(words)) as ArrayRef);
-    let found = read(&arrow_stream(&[("a", Arc::new(words) as ArrayRef)]).into(), &Options::default()).unwrap();
+    let found = super::super::read(&arrow_stream(&[("a", Arc::new(words) as ArrayRef)]).into(), &Options::default());
+    let found = found.unwrap();
     // As text it would take almost two gigabytes.
     assert_eq!(found.table.columns()[0].values.kind(), adaptation::data::Kind::Category);
 }

@@ -9,7 +9,7 @@ fn csv(change: impl FnOnce(&mut CsvOptions)) -> Options {
 
 #[track_caller]
 fn column_of(source: impl Into<Bytes>, options: &Options, name: &str) -> Values {
-    read(&source.into(), options).unwrap().table.column(name).unwrap().values.clone()
+    read(&source.into().into(), options).unwrap().table.column(name).unwrap().values.clone()
 }
 
 #[test]
@@ -55,7 +55,7 @@ fn a_first_line_of_numbers_is_a_row() {
 
 #[test]
 fn text_in_other_encodings_is_guessed_and_noted() {
-    let found = read(&Bytes::from_static(b"a,b\n1,M\xfcnchen\n"), &Options::default()).unwrap();
+    let found = read(&Bytes::from_static(b"a,b\n1,M\xfcnchen\n").into(), &Options::default()).unwrap();
     assert_eq!(found.table.column("b").unwrap().values, Values::categories([Some("München")]));
     assert!(found.notes[0].contains("byte 7 (line 2) is not UTF-8: read as windows-1252"), "{:?}", found.notes);
     assert_eq!(found.dialect.unwrap().encoding.to_string(), "windows-1252");

@@ -58,7 +58,7 @@ fn bad_npz_is_refused() {
     check(&[("X", npy_of(&"(".repeat(9000), &[]))], "data_invalid", "header");
     let whole = archive(&[("X", good())]);
     for end in 5..whole.len() {
-        assert!(read(&Bytes::copy_from_slice(&whole[..end]), &Options::default()).is_err(), "cut at {end}");
+        assert!(read(&Bytes::copy_from_slice(&whole[..end]).into(), &Options::default()).is_err(), "cut at {end}");
     }
 }
 

@@ -20,7 +20,7 @@ fn roles_are_named_or_inferred() {
             ignore: vec!["x".into()],
         };
     });
-    let named = read(&Bytes::from_static(source.as_bytes()), &options).unwrap();
+    let named = read(&Bytes::from_static(source.as_bytes()).into(), &options).unwrap();
     use Role::{Feature, Group, Id, Ignore, Label, Time, Weight};
     assert_eq!(named.roles, [Label, Feature, Weight, Group, Id, Time, Ignore]);
 }

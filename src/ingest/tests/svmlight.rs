@@ -7,7 +7,7 @@ fn svmlight() -> Options {
 }
 
 fn read_svmlight(source: &str) -> Ingested {
-    read(&Bytes::copy_from_slice(source.as_bytes()), &svmlight()).unwrap()
+    read(&Bytes::copy_from_slice(source.as_bytes()).into(), &svmlight()).unwrap()
 }
 
 #[test]
