@@ -8,10 +8,9 @@ use adaptation::data::{Column, Values};
 use super::statistics::{ColumnStatistics, LEVEL_CHARS, Moments, NumberStatistics, WordStatistics};
 
 /// Cells of a sample in all columns.
-const SAMPLE_CELLS: usize = 1 << 20;
+const SAMPLE_CELLS: usize = 1 << 19;
 /// Rows of a sample: a share is known to about 0.2 % (one standard error of a median).
 const SAMPLE_ROWS: usize = 1 << 16;
-const PIECE: usize = 1 << 14;
 /// Integers of more distinct values than this are quantities, not classes.
 const MAX_INTEGER_CLASSES: usize = 50;
 
@@ -78,8 +77,9 @@ impl Gatherer {
             gathering.count(&column.values, self.n_rows);
         }
         let most = SAMPLE_ROWS.min(SAMPLE_CELLS / columns.len().max(1)).max(1);
-        for start in (0..n).step_by(PIECE) {
-            let rows = start..n.min(start + PIECE);
+        // By pieces, so that no more than twice the sample is held.
+        for start in (0..n).step_by(most) {
+            let rows = start..n.min(start + most);
             let first = self.n_rows;
             let drawn: Vec<usize> = rows.filter(|i| is_drawn(first + i, self.n_zeros)).collect();
             self.sampled.extend(drawn.iter().map(|i| (first + i) as u32));
@@ -150,18 +150,15 @@ impl Gathering {
     }
 
     fn count(&mut self, values: &Values, start: usize) {
-        let missing = values.n_missing();
-        self.count += values.len() - missing;
-        if missing > 0 && self.missing == 0 {
-            self.first_missing = first_missing(values).map(|i| start + i);
-        }
-        self.missing += missing;
+        let mut known = Vec::new();
         match (&mut self.body, values) {
-            (Body::Numbers { moments, .. }, Values::Number(v)) => {
-                *moments = moments.join(Moments::of(v.iter().copied().flatten()));
+            (Body::Numbers { .. }, Values::Number(v)) => {
+                known.reserve_exact(v.len());
+                known.extend(v.iter().copied().flatten());
             }
-            (Body::Numbers { moments, .. }, Values::Integer(v) | Values::Timestamp(v)) => {
-                *moments = moments.join(Moments::of(v.iter().copied().flatten().map(|x| x as f64)));
+            (Body::Numbers { .. }, Values::Integer(v) | Values::Timestamp(v)) => {
+                known.reserve_exact(v.len());
+                known.extend(v.iter().copied().flatten().map(|x| x as f64));
                 self.distinct.see(v);
             }
             (Body::Codes(counts), Values::Category { codes, .. }) => {
@@ -176,12 +173,24 @@ impl Gathering {
                 v.iter().flatten().for_each(|x| counts[usize::from(*x)] += 1)
             }
             (Body::Sparse(found), Values::Sparse { values, n_rows, .. }) => {
-                let zeros = std::iter::repeat_n(0.0, n_rows - values.len());
-                let all = values.iter().copied().chain(zeros);
-                *found = NumberStatistics::of(&Moments::of(all.clone()), all.collect());
+                let mut all = values.clone();
+                all.resize(*n_rows, 0.0);
+                *found = NumberStatistics::of(&Moments::of(&all), all);
             }
             _ => {}
         }
+        let missing = match &mut self.body {
+            Body::Numbers { moments, .. } => {
+                *moments = moments.join(Moments::of(&known));
+                values.len() - known.len()
+            }
+            _ => values.n_missing(),
+        };
+        self.count += values.len() - missing;
+        if missing > 0 && self.missing == 0 {
+            self.first_missing = first_missing(values).map(|i| start + i);
+        }
+        self.missing += missing;
         if let Body::Numbers { moments, .. } = &self.body
             && self.first_negative.is_none()
             && moments.min() < 0.0

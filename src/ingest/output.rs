@@ -10,9 +10,9 @@ use super::statistics::ColumnStatistics;
 use super::stored::{StoredError, Writer, Written, levels_of};
 
 /// Bytes of values that are kept before the first chunk goes: by these the types of columns are guessed.
-const FIRST_CHUNK: usize = 8 << 20;
+const FIRST_CHUNK: usize = 4 << 20;
 /// And before each later one: small enough to stay in the cache.
-const CHUNK: usize = 2 << 20;
+const CHUNK: usize = 1 << 20;
 /// Rows of a chunk at the least, however many columns there are: each column of each chunk costs a little.
 const CHUNK_ROWS: usize = 64;
 const CELL_BYTES: usize = 16;

@@ -99,25 +99,19 @@ impl Moments {
         self.min
     }
 
-    /// Of numbers that can be gone through more than once.
-    pub(super) fn of(numbers: impl Iterator<Item = f64> + Clone) -> Self {
-        let mut found = Self::NONE;
-        for x in numbers.clone() {
-            found.count += 1;
-            found.min = found.min.min(x);
-            found.max = found.max.max(x);
+    pub(super) fn of(numbers: &[f64]) -> Self {
+        if numbers.is_empty() {
+            return Self::NONE;
         }
-        if found.count == 0 {
-            return found;
-        }
+        let min = lanes(numbers, f64::INFINITY, f64::min, f64::min);
+        let max = lanes(numbers, f64::NEG_INFINITY, f64::max, f64::max);
         // Scaled by the largest magnitude, so that squares of large numbers stay finite; by a power of two, which
         // rounds nothing.
-        let scale = power_of_two_near(found.min.abs().max(found.max.abs()));
-        let n = found.count as f64;
-        let mean = numbers.clone().map(|x| x * scale).sum::<f64>() / n;
-        let variance = numbers.map(|x| (x * scale - mean).powi(2)).sum::<f64>() / n;
-        (found.mean, found.std) = (mean / scale, variance.sqrt() / scale);
-        found
+        let scale = power_of_two_near(min.abs().max(max.abs()));
+        let n = numbers.len() as f64;
+        let mean = lanes(numbers, 0.0, |sum, x| sum + x * scale, |a, b| a + b) / n;
+        let variance = lanes(numbers, 0.0, |sum, x| sum + (x * scale - mean).powi(2), |a, b| a + b) / n;
+        Self { count: numbers.len(), min, max, mean: mean / scale, std: variance.sqrt() / scale }
     }
 
     pub(super) fn join(self, other: Self) -> Self {
@@ -140,6 +134,21 @@ impl Moments {
             std: variance.sqrt() / scale,
         }
     }
+}
+
+/// Folds numbers in eight lanes, which are joined at the end: one after another would wait for each addition.
+fn lanes(numbers: &[f64], start: f64, take: impl Fn(f64, f64) -> f64, join: impl Fn(f64, f64) -> f64) -> f64 {
+    let mut held = [start; 8];
+    let (eights, rest) = numbers.as_chunks::<8>();
+    for eight in eights {
+        for (held, x) in held.iter_mut().zip(eight) {
+            *held = take(*held, *x);
+        }
+    }
+    for (held, x) in held.iter_mut().zip(rest) {
+        *held = take(*held, *x);
+    }
+    held.into_iter().reduce(join).unwrap_or(start)
 }
 
 /// A factor that brings a magnitude between a half and two, as far as exponents reach.
