@@ -84,6 +84,18 @@ impl TestApp {
 
     #[track_caller]
     pub(crate) fn send(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Answer {
+        self.try_send(method, path, headers, body).expect("an answer")
+    }
+
+    /// Sends what may be refused before its body is read, which ends the connection.
+    #[track_caller]
+    pub(crate) fn try_send(
+        &self,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: &[u8],
+    ) -> Result<Answer, ureq::Error> {
         let mut request = Request::builder().method(method).uri(self.url(path));
         for (name, value) in headers {
             request = request.header(*name, *value);
@@ -91,9 +103,9 @@ impl TestApp {
         let request = request.body(body.to_vec()).expect("a request");
         // A method such as GET with a body is asked for by no test; ureq is told that it may all the same.
         let request = self.agent.configure_request(request).allow_non_standard_methods(true).build();
-        let mut response = self.agent.run(request).expect("an answer");
-        let text = response.body_mut().with_config().limit(64 << 20).read_to_string().expect("text");
-        Answer { status: response.status().as_u16(), headers: response.headers().clone(), text }
+        let mut response = self.agent.run(request)?;
+        let text = response.body_mut().with_config().limit(64 << 20).read_to_string()?;
+        Ok(Answer { status: response.status().as_u16(), headers: response.headers().clone(), text })
     }
 
     /// Posts, and gives an answer that is no text beside its head.

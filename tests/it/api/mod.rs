@@ -6,6 +6,7 @@ mod domains;
 mod dry_run;
 mod edits;
 mod formats;
+mod hostile;
 mod jobs;
 mod keys;
 mod metrics;
