@@ -12,7 +12,7 @@ use utoipa::IntoParams;
 use super::App;
 use super::domains::{ColumnView, VersionQuery, VersionView, put_response, reference, versioned};
 use super::extract::{JsonBody, Path, Query, aside};
-use super::headers::{if_match, negotiate, value};
+use super::headers::{expected, negotiate, value};
 use super::pages::{Listing, PageQuery, encode, link, respond};
 use super::problem::Problem;
 use super::security::Tenant;
@@ -97,8 +97,8 @@ pub async fn patch(
     headers: HeaderMap,
     body: JsonBody<RolePatch>,
 ) -> Result<Response, Problem> {
-    let expected = if_match(&headers)?;
-    Ok(put_response(app.service.patch_roles(&tenant, &reference(&name)?, body.value, expected).await?))
+    let put = app.service.patch_roles(&tenant, &reference(&name)?, body.value, &expected(&headers)).await?;
+    Ok(put_response(put))
 }
 
 fn written(page: RowPage, format: &str, uri: &Uri) -> Result<Response, ServiceError> {

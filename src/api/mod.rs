@@ -1,6 +1,7 @@
 //! The only room with HTTP. `router.rs` shows every route; each resource is one file of handlers
 //! and views. It knows neither store nor worker.
 
+mod aliases;
 mod browse;
 mod catalog;
 mod data_query;
