@@ -8,8 +8,9 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::App;
+use super::conditional::tagged;
 use super::extract::{JsonBody, Path};
-use super::headers::{etag, expected, none_match, value};
+use super::headers::{etag, expected, value};
 use super::models::model;
 use super::problem::Problem;
 use super::security::Tenant;
@@ -63,11 +64,7 @@ pub async fn read(
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let found = app.service.alias(&tenant, &model(&name)?, &known(&alias)?).await?;
-    let etag = etag(found.revision);
-    if none_match(&headers, &etag) {
-        return Ok((StatusCode::NOT_MODIFIED, [(header::ETAG, value(&etag))]).into_response());
-    }
-    Ok(([(header::ETAG, value(&etag))], Json(AliasView::from(found))).into_response())
+    Ok(tagged(&headers, &etag(found.revision), AliasView::from(found)))
 }
 
 /// Point an alias to a version.

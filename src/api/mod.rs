@@ -4,6 +4,7 @@
 mod aliases;
 mod browse;
 mod catalog;
+mod conditional;
 mod data_query;
 mod deletion;
 mod domains;

@@ -4,15 +4,16 @@ use std::collections::BTreeMap;
 
 use axum::Json;
 use axum::extract::State;
-use axum::http::{HeaderMap, StatusCode, Uri, header};
+use axum::http::{HeaderMap, Uri, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use serde_json::Value;
 use utoipa::ToSchema;
 
 use super::App;
+use super::conditional::tagged;
 use super::extract::{JsonBody, Path, Query};
-use super::headers::{etag, expected, none_match, value};
+use super::headers::{etag, expected, value};
 use super::pages::{Listing, PageQuery, listing};
 use super::problem::Problem;
 use super::security::Tenant;
@@ -105,11 +106,7 @@ pub async fn read(
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let ModelWithVersion { model, version } = app.service.model(&tenant, &reference(&name)?).await?;
-    let etag = etag(model.revision);
-    if none_match(&headers, &etag) {
-        return Ok((StatusCode::NOT_MODIFIED, [(header::ETAG, value(&etag))]).into_response());
-    }
-    Ok(([(header::ETAG, value(&etag))], Json(ModelView::of(model, Some(version)))).into_response())
+    Ok(tagged(&headers, &etag(model.revision), ModelView::of(model, Some(version))))
 }
 
 /// Say what a model is.

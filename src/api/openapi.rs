@@ -62,6 +62,7 @@ fn document() -> Value {
     let mut document = serde_json::to_value(&api).unwrap_or_default();
     add_schemas(&mut document);
     add_problems(&mut document);
+    add_tags(&mut document);
     add_bodies(&mut document);
     add_security(&mut document);
     document
@@ -187,6 +188,20 @@ fn add_problems(document: &mut Value) {
     });
     for operation in operations(document) {
         operation["responses"]["default"] = json!({"$ref": "#/components/responses/Problem"});
+    }
+}
+
+/// What may not be sent again has a tag, which clients send back.
+fn add_tags(document: &mut Value) {
+    for operation in operations(document).filter(|o| o["responses"]["304"].is_object()) {
+        let tag = json!({"ETag": {"schema": {"type": "string"}, "description": "Another one after every change"}});
+        operation["responses"]["200"]["headers"] = tag;
+        let parameter = json!({"name": "If-None-Match", "in": "header", "required": false, "schema": {"type": "string"},
+                               "description": "ETag of what the client has: 304 where that is what there is"});
+        match operation["parameters"].as_array_mut() {
+            Some(parameters) => parameters.push(parameter),
+            None => operation["parameters"] = json!([parameter]),
+        }
     }
 }
 
