@@ -1,7 +1,6 @@
 //! Stored domains looked at again: rows by page, one column, other roles.
 
 use adaptation::data::{Column, Table, Values};
-use axum::Json;
 use axum::extract::State;
 use axum::http::{HeaderMap, Uri, header};
 use axum::response::{IntoResponse, Response};
@@ -10,9 +9,10 @@ use serde_json::Value;
 use utoipa::IntoParams;
 
 use super::App;
+use super::conditional::by_content;
 use super::domains::{ColumnView, VersionQuery, VersionView, put_response, reference, versioned};
 use super::extract::{JsonBody, Path, Query, aside};
-use super::headers::{if_match, negotiate, value};
+use super::headers::{expected, negotiate, value};
 use super::pages::{Listing, PageQuery, encode, link, respond};
 use super::problem::Problem;
 use super::security::Tenant;
@@ -69,18 +69,19 @@ pub async fn rows(
 #[utoipa::path(get, path = "/v1/domains/{name}/columns/{column}", tag = "domains",
     params(("name" = String, Path, description = "Name or id, with or without @version"),
            ("column" = String, Path, description = "Name of the column"), VersionQuery),
-    responses((status = 200, body = ColumnView)))]
+    responses((status = 200, body = ColumnView), (status = 304, description = "Not changed")))]
 pub async fn column(
     State(app): State<App>,
     Tenant(tenant): Tenant,
     Path((name, column)): Path<(String, String)>,
     Query(query): Query<VersionQuery>,
-) -> Result<Json<ColumnView>, Problem> {
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
     let which = versioned(&name)?;
     let version = app.service.domain_version(&tenant, &which.thing, query.version.or(which.version)).await?;
     let missing = || ServiceError::new(Code::ColumnNotFound, "this version has no such column");
     let found = version.columns.into_iter().find(|c| c.name == column).ok_or_else(missing)?;
-    Ok(Json(found.into()))
+    Ok(by_content(&headers, &ColumnView::from(found))?)
 }
 
 /// Give columns other roles.
@@ -97,8 +98,8 @@ pub async fn patch(
     headers: HeaderMap,
     body: JsonBody<RolePatch>,
 ) -> Result<Response, Problem> {
-    let expected = if_match(&headers)?;
-    Ok(put_response(app.service.patch_roles(&tenant, &reference(&name)?, body.value, expected).await?))
+    let put = app.service.patch_roles(&tenant, &reference(&name)?, body.value, &expected(&headers)).await?;
+    Ok(put_response(put))
 }
 
 fn written(page: RowPage, format: &str, uri: &Uri) -> Result<Response, ServiceError> {

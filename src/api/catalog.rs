@@ -1,10 +1,12 @@
 //! `/v1/methods` and `/v1/learners`: cards, and the JSON Schema that forms are built from.
 
-use axum::Json;
+use axum::http::HeaderMap;
+use axum::response::Response;
 use serde::Serialize;
 use serde_json::Value;
 use utoipa::ToSchema;
 
+use super::conditional::by_content;
 use super::extract::Path;
 use super::pages::Listing;
 use super::problem::Problem;
@@ -61,29 +63,35 @@ pub struct LearnerView {
 }
 
 /// List methods.
-#[utoipa::path(get, path = "/v1/methods", tag = "catalog", responses((status = 200, body = Listing<MethodView>)))]
-pub async fn methods() -> Json<Listing<MethodView>> {
-    Json(Listing { data: service::methods().into_iter().map(MethodView::from).collect(), next_cursor: None })
+#[utoipa::path(get, path = "/v1/methods", tag = "catalog", 
+    responses((status = 200, body = Listing<MethodView>), (status = 304, description = "Not changed")))]
+pub async fn methods(headers: HeaderMap) -> Result<Response, Problem> {
+    let data = service::methods().into_iter().map(MethodView::from).collect();
+    Ok(by_content(&headers, &Listing { data, next_cursor: None })?)
 }
 
 /// Read a method.
 #[utoipa::path(get, path = "/v1/methods/{id}", tag = "catalog",
-    params(("id" = String, Path, description = "Id of the method")), responses((status = 200, body = MethodView)))]
-pub async fn method(Path(id): Path<String>) -> Result<Json<MethodView>, Problem> {
-    Ok(Json(service::method(&id)?.into()))
+    params(("id" = String, Path, description = "Id of the method")),
+    responses((status = 200, body = MethodView), (status = 304, description = "Not changed")))]
+pub async fn method(Path(id): Path<String>, headers: HeaderMap) -> Result<Response, Problem> {
+    Ok(by_content(&headers, &MethodView::from(service::method(&id)?))?)
 }
 
 /// List learners.
-#[utoipa::path(get, path = "/v1/learners", tag = "catalog", responses((status = 200, body = Listing<LearnerView>)))]
-pub async fn learners() -> Json<Listing<LearnerView>> {
-    Json(Listing { data: service::learners().into_iter().map(LearnerView::from).collect(), next_cursor: None })
+#[utoipa::path(get, path = "/v1/learners", tag = "catalog", 
+    responses((status = 200, body = Listing<LearnerView>), (status = 304, description = "Not changed")))]
+pub async fn learners(headers: HeaderMap) -> Result<Response, Problem> {
+    let data = service::learners().into_iter().map(LearnerView::from).collect();
+    Ok(by_content(&headers, &Listing { data, next_cursor: None })?)
 }
 
 /// Read a learner.
 #[utoipa::path(get, path = "/v1/learners/{id}", tag = "catalog",
-    params(("id" = String, Path, description = "Id of the learner")), responses((status = 200, body = LearnerView)))]
-pub async fn learner(Path(id): Path<String>) -> Result<Json<LearnerView>, Problem> {
-    Ok(Json(service::learner(&id)?.into()))
+    params(("id" = String, Path, description = "Id of the learner")),
+    responses((status = 200, body = LearnerView), (status = 304, description = "Not changed")))]
+pub async fn learner(Path(id): Path<String>, headers: HeaderMap) -> Result<Response, Problem> {
+    Ok(by_content(&headers, &LearnerView::from(service::learner(&id)?))?)
 }
 
 /// Words of a card as they are serialised; plain enums always are.

@@ -8,9 +8,10 @@ use utoipa::IntoParams;
 use super::App;
 use super::domains::reference;
 use super::extract::{Path, Query};
+use super::models;
 use super::problem::Problem;
 use super::security::Tenant;
-use crate::service::{Code, Lineage, ServiceError};
+use crate::service::{Aliases, Lineage};
 
 /// How much may be broken.
 #[derive(Debug, Default, Deserialize, IntoParams)]
@@ -18,6 +19,15 @@ use crate::service::{Code, Lineage, ServiceError};
 #[into_params(parameter_in = Query)]
 pub struct DeleteQuery {
     /// Whether the domain is removed although models were made of it; false by default.
+    pub force: Option<bool>,
+}
+
+/// Whether what points to a model goes with it.
+#[derive(Debug, Default, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct DeleteModelQuery {
+    /// Whether the model is removed although aliases point to it, and they with it; false by default.
     pub force: Option<bool>,
 }
 
@@ -40,16 +50,17 @@ pub async fn domain(
 
 /// Remove a model with all its versions.
 ///
-/// Refused while a job that has not ended reads it.
+/// Refused while a job that has not ended reads it, and, unless forced, where aliases point to it.
 #[utoipa::path(delete, path = "/v1/models/{name}", tag = "models",
-    params(("name" = String, Path, description = "Name or id")),
+    params(("name" = String, Path, description = "Name or id"), DeleteModelQuery),
     responses((status = 204, description = "Removed")))]
 pub async fn model(
     State(app): State<App>,
     Tenant(tenant): Tenant,
     Path(name): Path<String>,
+    Query(query): Query<DeleteModelQuery>,
 ) -> Result<StatusCode, Problem> {
-    let unknown = |_| ServiceError::new(Code::ModelNotFound, "there is no such model");
-    app.service.delete_model(&tenant, &name.parse().map_err(unknown)?).await?;
+    let aliases = if query.force == Some(true) { Aliases::Remove } else { Aliases::Keep };
+    app.service.delete_model(&tenant, &models::model(&name)?, aliases).await?;
     Ok(StatusCode::NO_CONTENT)
 }

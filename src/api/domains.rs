@@ -11,9 +11,10 @@ use serde_json::{Value, json};
 use utoipa::{IntoParams, ToSchema};
 
 use super::App;
+use super::conditional::{by_content, tagged};
 use super::data_query::DataQuery;
 use super::extract::{Chunks, JsonBody, Path, Query};
-use super::headers::{etag, none_match, value};
+use super::headers::{etag, value};
 use super::pages::{Listing, PageQuery, listing};
 use super::problem::Problem;
 use super::security::Tenant;
@@ -217,11 +218,7 @@ pub async fn read(
     let reference = versioned(&name)?;
     let domain = app.service.domain(&tenant, &reference.thing).await?;
     let version = app.service.domain_version(&tenant, &reference.thing, reference.version).await?;
-    let etag = etag(domain.latest_version);
-    if none_match(&headers, &etag) {
-        return Ok((StatusCode::NOT_MODIFIED, [(header::ETAG, value(&etag))]).into_response());
-    }
-    Ok(([(header::ETAG, value(&etag))], Json(DomainView::of(domain, Some(version)))).into_response())
+    Ok(tagged(&headers, &etag(domain.latest_version), DomainView::of(domain, Some(version))))
 }
 
 /// List the versions of a domain, newest first.
@@ -242,31 +239,33 @@ pub async fn versions(
 /// Read one version of a domain.
 #[utoipa::path(get, path = "/v1/domains/{name}/versions/{n}", tag = "domains",
     params(("name" = String, Path, description = "Name or id"), ("n" = i64, Path, minimum = 1, description = "Version")),
-    responses((status = 200, body = VersionView)))]
+    responses((status = 200, body = VersionView), (status = 304, description = "Not changed")))]
 pub async fn version(
     State(app): State<App>,
     Tenant(tenant): Tenant,
     Path((name, n)): Path<(String, i64)>,
-) -> Result<Json<VersionView>, Problem> {
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
     let version = app.service.domain_version(&tenant, &reference(&name)?, Some(n)).await?;
-    Ok(Json(VersionView::of(version)))
+    Ok(by_content(&headers, &VersionView::of(version))?)
 }
 
 /// Columns of a version, with their statistics.
 #[utoipa::path(get, path = "/v1/domains/{name}/columns", tag = "domains",
     params(("name" = String, Path, description = "Name or id, with or without @version"), VersionQuery),
-    responses((status = 200, body = Listing<ColumnView>)))]
+    responses((status = 200, body = Listing<ColumnView>), (status = 304, description = "Not changed")))]
 pub async fn columns(
     State(app): State<App>,
     Tenant(tenant): Tenant,
     Path(name): Path<String>,
     Query(query): Query<VersionQuery>,
-) -> Result<Json<Listing<ColumnView>>, Problem> {
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
     let reference = versioned(&name)?;
     let wanted = query.version.or(reference.version);
     let version = app.service.domain_version(&tenant, &reference.thing, wanted).await?;
     let data = version.columns.into_iter().map(ColumnView::from).collect();
-    Ok(Json(Listing { data, next_cursor: None }))
+    Ok(by_content(&headers, &Listing { data, next_cursor: None })?)
 }
 
 pub fn put_response(put: PutDomain) -> Response {

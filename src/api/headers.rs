@@ -1,11 +1,12 @@
-//! Request headers with a meaning of their own: Prefer, Idempotency-Key, Accept, Content-Encoding, If-None-Match,
-//! traceparent and X-Request-Id.
+//! Request headers with a meaning of their own: Prefer, Idempotency-Key, Accept, Content-Encoding, If-Match,
+//! If-None-Match, traceparent and X-Request-Id.
 
 use std::time::Duration;
 
 use axum::http::header::{ACCEPT, CONTENT_ENCODING, HeaderMap, HeaderValue, IF_MATCH, IF_NONE_MATCH};
 
 use super::problem::Problem;
+use crate::records::Expected;
 use crate::service::{Code, Coding, ServiceError};
 
 /// The longest wait that a client may ask for.
@@ -124,19 +125,21 @@ pub fn known_version(headers: &HeaderMap) -> Option<i64> {
     headers.get(IF_NONE_MATCH)?.to_str().ok()?.trim().trim_start_matches("W/").trim_matches('"').parse().ok()
 }
 
-/// The version that must still be the newest: that of the entity tag in `If-Match`; any, where there is none or `*`.
-///
-/// # Errors
-/// Where it is no tag of ours, so that it matches nothing.
-pub fn if_match(headers: &HeaderMap) -> Result<Option<i64>, Problem> {
-    let Some(given) = headers.get(IF_MATCH) else { return Ok(None) };
-    let text = given.to_str().unwrap_or_default().trim();
-    if text == "*" {
-        return Ok(None);
+/// What the client has seen of the thing that it changes, by `If-Match` and `If-None-Match: *`. Tags that are none of ours
+/// match nothing.
+pub fn expected(headers: &HeaderMap) -> Expected {
+    let only_new = headers.get(IF_NONE_MATCH).is_some_and(|v| v.as_bytes().trim_ascii() == b"*");
+    let given: Vec<&str> = headers.get_all(IF_MATCH).iter().map(|v| v.to_str().unwrap_or_default()).collect();
+    let tags: Vec<&str> = given.iter().flat_map(|v| v.split(',')).map(str::trim).collect();
+    let strong = |tag: &&str| tag.strip_prefix('"')?.strip_suffix('"')?.parse().ok();
+    match (tags.is_empty(), only_new) {
+        (true, false) => Expected::Unsaid,
+        (true, true) => Expected::Absent,
+        // What is there and not there is nothing.
+        (false, true) => Expected::At(Vec::new()),
+        (false, false) if tags == ["*"] => Expected::Present,
+        (false, false) => Expected::At(tags.iter().filter_map(strong).collect()),
     }
-    let version = text.strip_prefix('"').and_then(|t| t.strip_suffix('"')).and_then(|t| t.parse().ok());
-    let detail = "If-Match is the ETag of what was read, such as \"3\", or *";
-    version.map(Some).ok_or_else(|| Problem::new(Code::PreconditionFailed, detail))
 }
 
 pub fn etag(version: i64) -> String {
@@ -178,6 +181,22 @@ mod tests {
         assert_eq!(wait("respond-async, wait=100"), Some(60));
         assert_eq!(wait("respond-async"), None);
         assert_eq!(wait("wait=-1"), None);
+    }
+
+    #[test]
+    fn what_was_seen_is_read_from_both_headers() {
+        let seen = |v: &str| expected(&with("if-match", v));
+        assert_eq!(expected(&HeaderMap::new()), Expected::Unsaid);
+        assert_eq!(seen("*"), Expected::Present);
+        assert_eq!(seen("\"3\", \"5\""), Expected::At(vec![3, 5]));
+        for none in ["", "3", "W/\"3\"", "\"x\"", "\"3", "\""] {
+            assert_eq!(seen(none), Expected::At(vec![]), "{none}");
+        }
+        let mut both = with("if-none-match", " *");
+        assert_eq!(expected(&both), Expected::Absent);
+        both.extend(with("if-match", "*"));
+        assert_eq!(expected(&both), Expected::At(vec![]));
+        assert_eq!(expected(&with("if-none-match", "\"3\"")), Expected::Unsaid);
     }
 
     #[test]

@@ -13,9 +13,10 @@ use sha2::{Digest, Sha256};
 use utoipa::{IntoParams, ToSchema};
 
 use super::App;
+use super::conditional::{by_content, not_modified, tagged};
 use super::dry_run::{CreateQuery, DryRunView, JobOrDryRun};
 use super::extract::{JsonBody, Path, Query};
-use super::headers::{self, MAX_WAIT_S, etag, none_match, value};
+use super::headers::{self, MAX_WAIT_S, etag, value};
 use super::pages::{Listing, PageQuery, listing};
 use super::problem::Problem;
 use super::security::{Known, Tenant};
@@ -222,10 +223,10 @@ pub async fn read(
         None => app.service.job(&tenant, id).await?,
     };
     let etag = etag(job.version);
-    if none_match(&headers, &etag) {
-        return Ok((StatusCode::NOT_MODIFIED, [(header::ETAG, value(&etag))]).into_response());
+    if let Some(known) = not_modified(&headers, &etag) {
+        return Ok(known);
     }
-    Ok(([(header::ETAG, value(&etag))], Json(view(&app, job).await?)).into_response())
+    Ok(tagged(&headers, &etag, view(&app, job).await?))
 }
 
 /// Cancel a job.
@@ -252,13 +253,15 @@ pub async fn cancel(
 /// `job_state_conflict` until then, and where it never will.
 #[utoipa::path(get, path = "/v1/jobs/{id}/metrics", tag = "jobs",
     params(("id" = String, Path, description = "Id of the job")),
-    responses((status = 200, body = Object, description = "Numbers with intervals, source-only beside adapted")))]
+    responses((status = 200, body = Object, description = "Numbers with intervals, source-only beside adapted"),
+              (status = 304, description = "Not changed")))]
 pub async fn metrics(
     State(app): State<App>,
     Tenant(tenant): Tenant,
     Path(id): Path<String>,
-) -> Result<Json<Value>, Problem> {
-    Ok(Json(app.service.job_metrics(&tenant, job_id(&id)?).await?))
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    Ok(by_content(&headers, &app.service.job_metrics(&tenant, job_id(&id)?).await?)?)
 }
 
 /// The file that a job of kind `predict` left.
@@ -279,8 +282,8 @@ pub async fn result(
     let id = job_id(&id)?;
     let (file, bytes) = app.service.job_file(&tenant, id).await?;
     let etag = format!("\"{}\"", file.blob);
-    if none_match(&headers, &etag) {
-        return Ok((StatusCode::NOT_MODIFIED, [(header::ETAG, value(&etag))]).into_response());
+    if let Some(known) = not_modified(&headers, &etag) {
+        return Ok(known);
     }
     let name = format!("attachment; filename=\"{id}.{}\"", file.format.as_str());
     let head = [

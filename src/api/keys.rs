@@ -2,12 +2,13 @@
 
 use axum::Json;
 use axum::extract::State;
-use axum::http::{HeaderValue, StatusCode, Uri, header};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::App;
+use super::conditional::by_content;
 use super::extract::{JsonBody, Path, Query};
 use super::headers::value;
 use super::pages::{Listing, PageQuery, listing};
@@ -70,13 +71,14 @@ pub async fn list(
 
 /// Read a key.
 #[utoipa::path(get, path = "/v1/keys/{id}", tag = "keys", params(("id" = String, Path, description = "Id of the key")),
-    responses((status = 200, body = KeyView)))]
+    responses((status = 200, body = KeyView), (status = 304, description = "Not changed")))]
 pub async fn read(
     State(app): State<App>,
     Tenant(tenant): Tenant,
     Path(id): Path<String>,
-) -> Result<Json<KeyView>, Problem> {
-    Ok(Json(app.service.read_key(&tenant, key(&id)?).await?.into()))
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    Ok(by_content(&headers, &KeyView::from(app.service.read_key(&tenant, key(&id)?).await?))?)
 }
 
 /// Revoke a key.

@@ -1,8 +1,10 @@
 //! The only room with HTTP. `router.rs` shows every route; each resource is one file of handlers
 //! and views. It knows neither store nor worker.
 
+mod aliases;
 mod browse;
 mod catalog;
+mod conditional;
 mod data_query;
 mod deletion;
 mod domains;

@@ -1,21 +1,24 @@
 //! `/v1/models`: what jobs have made.
 
+use std::collections::BTreeMap;
+
 use axum::Json;
 use axum::extract::State;
-use axum::http::{HeaderMap, StatusCode, Uri, header};
+use axum::http::{HeaderMap, Uri, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use serde_json::Value;
 use utoipa::ToSchema;
 
 use super::App;
-use super::extract::{Path, Query};
-use super::headers::{etag, none_match, value};
+use super::conditional::tagged;
+use super::extract::{JsonBody, Path, Query};
+use super::headers::{etag, expected, value};
 use super::pages::{Listing, PageQuery, listing};
 use super::problem::Problem;
 use super::security::Tenant;
-use crate::records::{ModelId, ModelRecord, ModelVersionRecord, Timestamp, VersionedReference};
-use crate::service::{Code, ModelWithVersion, ServiceError};
+use crate::records::{ModelId, ModelRecord, ModelReference, ModelVersionRecord, Reference, Timestamp};
+use crate::service::{Code, ModelPatch, ModelWithVersion, ServiceError};
 
 /// A model.
 #[derive(Debug, Serialize, ToSchema)]
@@ -25,6 +28,11 @@ pub struct ModelView {
     pub object: &'static str,
     pub name: String,
     pub latest_version: i64,
+    pub description: Option<String>,
+    #[schema(value_type = Object)]
+    pub labels: BTreeMap<String, String>,
+    /// Versions by the aliases that point to them.
+    pub aliases: BTreeMap<String, i64>,
     #[schema(value_type = String, format = DateTime)]
     pub created_at: Timestamp,
     #[schema(value_type = String, format = DateTime)]
@@ -86,8 +94,10 @@ pub async fn list(
 }
 
 /// Read a model and one of its versions.
+///
+/// The ETag changes with everything that is said of the model, its versions and its aliases.
 #[utoipa::path(get, path = "/v1/models/{name}", tag = "models",
-    params(("name" = String, Path, description = "Name or id, with or without @version")),
+    params(("name" = String, Path, description = "Name or id, with or without @version or @alias")),
     responses((status = 200, body = ModelView), (status = 304, description = "Not changed")))]
 pub async fn read(
     State(app): State<App>,
@@ -96,16 +106,40 @@ pub async fn read(
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let ModelWithVersion { model, version } = app.service.model(&tenant, &reference(&name)?).await?;
-    let etag = etag(model.latest_version);
-    if none_match(&headers, &etag) {
-        return Ok((StatusCode::NOT_MODIFIED, [(header::ETAG, value(&etag))]).into_response());
-    }
-    Ok(([(header::ETAG, value(&etag))], Json(ModelView::of(model, Some(version)))).into_response())
+    Ok(tagged(&headers, &etag(model.revision), ModelView::of(model, Some(version))))
+}
+
+/// Say what a model is.
+///
+/// What is left out stays as it is; null takes it away, also a single label (RFC 7396). `If-Match` is needed: the model is
+/// changed only where it is as it was read.
+#[utoipa::path(patch, path = "/v1/models/{name}", tag = "models", request_body = inline(Object),
+    params(("name" = String, Path, description = "Name or id"),
+           ("If-Match" = Option<String>, Header, description = "ETag of the model, as it was read, or *")),
+    responses((status = 200, body = ModelView)))]
+pub async fn patch(
+    State(app): State<App>,
+    Tenant(tenant): Tenant,
+    Path(name): Path<String>,
+    headers: HeaderMap,
+    body: JsonBody<ModelPatch>,
+) -> Result<Response, Problem> {
+    let changed = app.service.patch_model(&tenant, &model(&name)?, body.value, &expected(&headers)).await?;
+    Ok(([(header::ETAG, value(&etag(changed.revision)))], Json(ModelView::of(changed, None))).into_response())
 }
 
 /// What cannot be a reference refers to nothing.
-pub(super) fn reference(text: &str) -> Result<VersionedReference<ModelId>, ServiceError> {
-    text.parse().map_err(|_| ServiceError::new(Code::ModelNotFound, "there is no such model"))
+pub(super) fn reference(text: &str) -> Result<ModelReference, ServiceError> {
+    text.parse().map_err(|_| no_model())
+}
+
+/// A model itself, without a version.
+pub(super) fn model(text: &str) -> Result<Reference<ModelId>, ServiceError> {
+    text.parse().map_err(|_| no_model())
+}
+
+fn no_model() -> ServiceError {
+    ServiceError::new(Code::ModelNotFound, "there is no such model")
 }
 
 impl ModelView {
@@ -116,6 +150,9 @@ impl ModelView {
             object: "model",
             name: model.name.to_string(),
             latest_version: model.latest_version,
+            description: model.description,
+            labels: model.labels,
+            aliases: model.aliases,
             created_at: model.created_at,
             updated_at: model.updated_at,
             version: version.map(ModelVersionView::from),

@@ -62,6 +62,7 @@ fn document() -> Value {
     let mut document = serde_json::to_value(&api).unwrap_or_default();
     add_schemas(&mut document);
     add_problems(&mut document);
+    add_tags(&mut document);
     add_bodies(&mut document);
     add_security(&mut document);
     document
@@ -116,6 +117,7 @@ fn reference(name: &str) -> Value {
 /// The schema of the document that starts a job; its fields are those of `service::JobRequest`.
 fn job_request() -> Value {
     const REFERENCE: &str = "^[a-z0-9][a-z0-9._-]{0,99}(@[1-9][0-9]*)?$";
+    const MODEL: &str = "^[a-z0-9][a-z0-9._-]{0,99}(@[a-z0-9][a-z0-9._-]{0,99})?$";
     json!({
         "type": "object",
         "required": ["kind", "target"],
@@ -130,15 +132,15 @@ fn job_request() -> Value {
             "features": reference("FeatureParams"),
             "evaluation": reference("Evaluation"),
             "seed": {"type": "integer", "minimum": 0, "maximum": i64::MAX, "default": 0},
-            "model": {"type": "string", "pattern": REFERENCE,
+            "model": {"type": "string", "pattern": MODEL,
                       "description": "A name: the model that the job makes a version of, named after the job by default. \
-                                      For predict and evaluate: the stored model to run, as name or name@version."},
+                                      For predict and evaluate: the stored model to run, as name, name@version or name@alias."},
             "format": {"type": "string", "enum": FileFormat::ALL.map(FileFormat::as_str), "default": "csv",
                        "description": "Of the file that predict leaves."},
             "include": {"type": "array", "items": {"type": "string", "enum": Include::ALL.map(Include::as_str)},
                         "description": "What predict writes beside each prediction; features only into ndjson."},
-            "base": {"type": "string", "pattern": REFERENCE,
-                     "description": "The model that fine_tune continues, as name or name@version."},
+            "base": {"type": "string", "pattern": MODEL,
+                     "description": "The model that fine_tune continues, as name, name@version or name@alias."},
             "priority": {"type": "integer", "minimum": -10, "maximum": 10, "default": 0},
             "max_attempts": {"type": "integer", "minimum": 1, "maximum": 100, "default": 3},
             "deadline": {"type": "string", "description": "ISO 8601 duration from now, such as PT2H."},
@@ -189,6 +191,20 @@ fn add_problems(document: &mut Value) {
     }
 }
 
+/// What may not be sent again has a tag, which clients send back.
+fn add_tags(document: &mut Value) {
+    for operation in operations(document).filter(|o| o["responses"]["304"].is_object()) {
+        let tag = json!({"ETag": {"schema": {"type": "string"}, "description": "Another one after every change"}});
+        operation["responses"]["200"]["headers"] = tag;
+        let parameter = json!({"name": "If-None-Match", "in": "header", "required": false, "schema": {"type": "string"},
+                               "description": "ETag of what the client has: 304 where that is what there is"});
+        match operation["parameters"].as_array_mut() {
+            Some(parameters) => parameters.push(parameter),
+            None => operation["parameters"] = json!([parameter]),
+        }
+    }
+}
+
 fn operations(document: &mut Value) -> impl Iterator<Item = &mut Value> {
     let paths = document["paths"].as_object_mut().into_iter().flat_map(|p| p.values_mut());
     paths.filter_map(|item| item.as_object_mut()).flat_map(|item| item.values_mut()).filter(|o| o.is_object())
@@ -222,6 +238,12 @@ fn add_bodies(document: &mut Value) {
             "ignore": {"type": "array", "items": {"type": "string"}},
             "task": {"type": "string", "enum": ["classification", "regression"]}}},
         "example": {"label": "churned", "ignore": ["customer_id"]}}}});
+    paths["/v1/models/{name}"]["patch"]["requestBody"] = json!({"required": true, "content": {"application/json": {
+        "schema": {"type": "object", "additionalProperties": false, "properties": {
+            "description": {"type": ["string", "null"], "maxLength": 4000},
+            "labels": {"type": ["object", "null"],
+                       "additionalProperties": {"type": ["string", "null"], "maxLength": 256}}}},
+        "example": {"description": "Churn in Europe", "labels": {"team": "crm"}}}}});
     paths["/v1/domains/{name}"]["put"]["requestBody"] = json!({"required": true, "content": upload});
     paths["/v1/models/{name}/predict"]["post"]["requestBody"] = json!({"required": true, "content": rows});
     paths["/v1/jobs"]["post"]["requestBody"] =

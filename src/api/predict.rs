@@ -65,7 +65,7 @@ pub struct PredictionView {
 /// probabilities or scores by class in the order of the model's `signature.classes`, or `(n, 1)` values. The headers
 /// `Adaptd-Model` and, for classes, `Adaptd-Classes` (a JSON array) say what answered, in which order.
 #[utoipa::path(post, path = "/v1/models/{name}/predict", tag = "models",
-    params(("name" = String, Path, description = "Name or id, with or without @version", example = "churn-eu@3"),
+    params(("name" = String, Path, description = "Name or id, with or without @version or @alias", example = "churn-eu@3"),
            RowsQuery),
     request_body(content = Object, content_type = "application/json"),
     responses((status = 200, content((PredictionsView = "application/json"), (String = "text/csv"),

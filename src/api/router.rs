@@ -9,8 +9,8 @@ use utoipa_axum::routes;
 use utoipa_swagger_ui::{Config, SwaggerUi};
 
 use super::{
-    App, browse, catalog, deletion, domains, events, health, jobs, keys, metrics, models, openapi, predict, requests,
-    schema_guess, security,
+    App, aliases, browse, catalog, deletion, domains, events, health, jobs, keys, metrics, models, openapi, predict,
+    requests, schema_guess, security,
 };
 
 /// All documented routes; a handler cannot be routed without its documentation.
@@ -35,7 +35,8 @@ pub(super) fn documented() -> OpenApiRouter<App> {
         .routes(routes!(catalog::learners))
         .routes(routes!(catalog::learner))
         .routes(routes!(models::list))
-        .routes(routes!(models::read, deletion::model))
+        .routes(routes!(models::read, models::patch, deletion::model))
+        .routes(routes!(aliases::read, aliases::put, aliases::delete))
         .routes(routes!(predict::predict))
         .routes(routes!(keys::list, keys::create))
         .routes(routes!(keys::read, keys::revoke))

@@ -1,6 +1,7 @@
 //! Stored things as plain structs and typed ids. No SQL, no HTTP.
 
 mod domain;
+mod expected;
 mod ids;
 mod job;
 mod key;
@@ -11,13 +12,14 @@ mod spec;
 mod time;
 
 pub use domain::{ColumnRecord, DomainRecord, DomainVersionRecord, NewDomainVersion};
+pub use expected::Expected;
 pub use ids::{DomainId, Id, JobId, KeyId, ModelId, Prefix, RequestId, TenantId};
 pub use job::{
     IdempotencyRecord, Intent, JobError, JobEvent, JobFile, JobFilter, JobKind, JobRecord, JobState, NewJob, Progress,
 };
 pub use key::{KeyRecord, PreviousSecret, Rotation, Scope};
-pub use model::{ModelRecord, ModelVersionRecord, NewModelVersion};
-pub use name::{BadName, Name, Reference, VersionedReference};
+pub use model::{AliasRecord, ModelChange, ModelRecord, ModelVersionRecord, NewAlias, NewModelVersion};
+pub use name::{Alias, BadName, ModelReference, Name, Reference, VersionedReference, Which};
 pub use page::{Cursor, PageRequest};
 pub use spec::{AppliedSpec, FileFormat, Include, Risk, StoredSpec};
 pub use time::{Clock, ManualClock, SystemClock, Timestamp};

@@ -1,5 +1,5 @@
 //! Names that clients choose, and references to stored things by name or id, with or without a
-//! version.
+//! version; of models also by alias.
 
 use std::fmt;
 use std::str::FromStr;
@@ -7,7 +7,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use thiserror::Error;
 
-use super::ids::{Id, Prefix};
+use super::ids::{Id, ModelId, Prefix};
 
 /// A name: `[a-z0-9][a-z0-9._-]{0,99}`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -16,7 +16,7 @@ pub struct Name(String);
 /// Why a text is not a name or a reference.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[error(
-    "a name begins with a lower-case letter or digit and holds at most 100 lower-case letters, digits, dots, hyphens and underscores; a version follows as @3"
+    "a name begins with a lower-case letter or digit and holds at most 100 lower-case letters, digits, dots, hyphens and underscores; a version follows as @3, the alias of a model as @production"
 )]
 pub struct BadName;
 
@@ -67,6 +67,33 @@ impl<'de> Deserialize<'de> for Name {
     }
 }
 
+/// A name for a version of a model. It follows the rules of names and cannot be taken for a version.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Alias(Name);
+
+impl Alias {
+    pub fn as_str(&self) -> &str {
+        self.0.as_str()
+    }
+}
+
+impl FromStr for Alias {
+    type Err = BadName;
+
+    fn from_str(text: &str) -> Result<Self, BadName> {
+        let number = text.strip_prefix('v').unwrap_or(text);
+        let version = !number.is_empty() && number.bytes().all(|b| b.is_ascii_digit());
+        // What is meant by no version at all.
+        if version || text == "latest" { Err(BadName) } else { text.parse().map(Self) }
+    }
+}
+
+impl fmt::Display for Alias {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
 /// A stored thing by its name or its id.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Reference<I> {
@@ -79,6 +106,21 @@ pub enum Reference<I> {
 pub struct VersionedReference<I> {
     pub thing: Reference<I>,
     pub version: Option<i64>,
+}
+
+/// A model, and which of its versions is meant.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct ModelReference {
+    pub thing: Reference<ModelId>,
+    pub which: Which,
+}
+
+/// Which version of a model.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Which {
+    Newest,
+    Version(i64),
+    Alias(Alias),
 }
 
 impl<P: Prefix> FromStr for Reference<Id<P>> {
@@ -99,14 +141,31 @@ impl<P: Prefix> FromStr for VersionedReference<Id<P>> {
     fn from_str(text: &str) -> Result<Self, BadName> {
         let (thing, version) = match text.split_once('@') {
             None => (text, None),
-            Some((thing, version)) => {
-                let canonical = version.bytes().all(|b| b.is_ascii_digit()) && !version.starts_with('0');
-                let number = version.parse::<i64>().ok().filter(|_| canonical).ok_or(BadName)?;
-                (thing, Some(number))
-            }
+            Some((thing, version)) => (thing, Some(number(version)?)),
         };
         Ok(Self { thing: thing.parse()?, version })
     }
+}
+
+impl FromStr for ModelReference {
+    type Err = BadName;
+
+    /// As other references, and `name@production`.
+    fn from_str(text: &str) -> Result<Self, BadName> {
+        let (thing, which) = match text.split_once('@') {
+            None => (text, Which::Newest),
+            Some((thing, word)) => {
+                (thing, number(word).map(Which::Version).or_else(|_| word.parse().map(Which::Alias))?)
+            }
+        };
+        Ok(Self { thing: thing.parse()?, which })
+    }
+}
+
+/// A version as it is written after the `@`.
+fn number(text: &str) -> Result<i64, BadName> {
+    let canonical = text.bytes().all(|b| b.is_ascii_digit()) && !text.starts_with('0');
+    text.parse::<i64>().ok().filter(|_| canonical).ok_or(BadName)
 }
 
 #[cfg(test)]
@@ -148,6 +207,22 @@ mod tests {
         assert_eq!(at("churn").map(|r| r.version), Ok(None));
         for bad in ["churn@", "churn@0", "churn@x", "churn@+1", "churn@1@2", "churn@99999999999999999999"] {
             assert_eq!(at(bad), Err(BadName), "{bad}");
+        }
+    }
+
+    #[test]
+    fn references_to_models_carry_aliases_that_are_no_versions() {
+        let which = |t: &str| t.parse::<ModelReference>().map(|r| r.which);
+        assert_eq!(which("churn@3"), Ok(Which::Version(3)));
+        assert_eq!(which("churn"), Ok(Which::Newest));
+        for alias in ["production", "v", "2026-11", "v3.1", "3a"] {
+            let word = alias.parse::<Alias>().map(|a| a.to_string());
+            assert_eq!(word.as_deref(), Ok(alias));
+            assert!(matches!(which(&format!("churn@{alias}")), Ok(Which::Alias(_))), "{alias}");
+        }
+        for bad in ["", "0", "03", "v3", "99999999999999999999", "latest", "a@b", "A", "../x", "-1"] {
+            assert_eq!(bad.parse::<Alias>(), Err(BadName), "{bad}");
+            assert_eq!(which(&format!("churn@{bad}")), Err(BadName), "{bad}");
         }
     }
 }

@@ -12,8 +12,8 @@ use super::spec::{Faults, Terms, reference};
 use super::{JobRequest, Service};
 use crate::predictions::Form;
 use crate::records::{
-    AppliedSpec, DomainId, DomainVersionRecord, FileFormat, Include, JobKind, ModelId, ModelVersionRecord, TenantId,
-    VersionedReference,
+    AppliedSpec, DomainId, DomainVersionRecord, FileFormat, Include, JobKind, ModelReference, ModelVersionRecord,
+    TenantId, VersionedReference,
 };
 
 /// Columns that are named where many are missing.
@@ -22,7 +22,7 @@ const NAMED_COLUMNS: usize = 10;
 /// A request whose every field holds by itself; what depends on stored data is still open.
 pub(super) struct DraftedUse {
     kind: JobKind,
-    model: VersionedReference<ModelId>,
+    model: ModelReference,
     target: VersionedReference<DomainId>,
     format: Option<FileFormat>,
     include: Vec<Include>,
@@ -40,7 +40,10 @@ impl JobRequest {
         let model = match &self.model {
             Some(text) => reference(text, "/model", &mut faults),
             None => {
-                faults.invalid("/model", "a stored model is required, such as \"churn-eu\" or \"churn-eu@3\"");
+                faults.invalid(
+                    "/model",
+                    "a stored model is required, such as \"churn-eu\", \"churn-eu@3\" or \"churn-eu@production\"",
+                );
                 None
             }
         };

@@ -10,7 +10,9 @@ use super::error::{Code, ServiceError};
 use super::scratch::hex;
 use super::{DomainOptions, Service};
 use crate::ingest::{self, Assigned, RoleRequest, stored};
-use crate::records::{Cursor, DomainId, DomainVersionRecord, NewDomainVersion, PageRequest, Reference, TenantId};
+use crate::records::{
+    Cursor, DomainId, DomainVersionRecord, Expected, NewDomainVersion, PageRequest, Reference, TenantId,
+};
 
 /// Some rows of a version.
 #[derive(Debug, Clone, PartialEq)]
@@ -39,8 +41,12 @@ pub struct RolePatch {
 }
 
 /// Tells a null that was written from nothing at all.
-fn given<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Option<String>>, D::Error> {
-    Option::<String>::deserialize(deserializer).map(Some)
+pub(super) fn given<'de, D, T>(deserializer: D) -> Result<Option<Option<T>>, D::Error>
+where
+    D: Deserializer<'de>,
+    T: Deserialize<'de>,
+{
+    Option::<T>::deserialize(deserializer).map(Some)
 }
 
 impl Service {
@@ -78,17 +84,17 @@ impl Service {
     /// A new version with the same columns in other roles; the newest again where nothing changes.
     ///
     /// # Errors
-    /// If there is no such domain or column, the roles do not fit the columns, or the newest version is not the one
-    /// `expected`.
+    /// If there is no such domain or column, the roles do not fit the columns, or the newest version is not one that is
+    /// expected.
     pub async fn patch_roles(
         &self,
         tenant: &TenantId,
         which: &Reference<DomainId>,
         patch: RolePatch,
-        expected: Option<i64>,
+        expected: &Expected,
     ) -> Result<PutDomain, ServiceError> {
         let newest = self.domain_version(tenant, which, None).await?;
-        if expected.is_some_and(|expected| expected != newest.version) {
+        if !expected.holds(Some(newest.version)) {
             return Err(stale());
         }
         let roles = patched(&newest, &patch);

@@ -6,7 +6,7 @@ use super::Service;
 use super::error::{Code, ServiceError};
 use crate::blobs::YOUNG;
 use crate::records::{DomainId, ModelId, Reference, TenantId};
-use crate::store::{Deletion, Lineage};
+use crate::store::{Aliases, Deletion, Lineage};
 
 impl Service {
     /// Removes a domain with all its versions.
@@ -30,22 +30,31 @@ impl Service {
                 "models were made of it: {}; with force=true it is removed all the same, and they can be made no more",
                 models.join(", ")
             )),
+            Deletion::NeededByAliases(_) => Err(ServiceError::internal("a domain has no aliases")),
         }
     }
 
     /// Removes a model with all its versions.
     ///
     /// # Errors
-    /// If there is no such model, or a job that has not ended reads it.
-    pub async fn delete_model(&self, tenant: &TenantId, which: &Reference<ModelId>) -> Result<(), ServiceError> {
+    /// If there is no such model, a job that has not ended reads it, or, unless they may go with it, aliases point to it.
+    pub async fn delete_model(
+        &self,
+        tenant: &TenantId,
+        which: &Reference<ModelId>,
+        aliases: Aliases,
+    ) -> Result<(), ServiceError> {
         let missing = || ServiceError::new(Code::ModelNotFound, "there is no such model");
         let model = self.store.model(tenant, which).await?.ok_or_else(missing)?;
-        match self.store.delete_model(tenant, model.id).await? {
+        let in_use = |what: String| Err(ServiceError::new(Code::ModelInUse, format!("{}: {what}", model.name)));
+        match self.store.delete_model(tenant, model.id, aliases).await? {
             Deletion::Deleted => Ok(()),
             Deletion::NotFound => Err(missing()),
             Deletion::NeededByJobs(needing) | Deletion::NeededByModels(needing) => {
-                let detail = format!("{}: jobs that have not ended read it: {}", model.name, needing.join(", "));
-                Err(ServiceError::new(Code::ModelInUse, detail))
+                in_use(format!("jobs that have not ended read it: {}", needing.join(", ")))
+            }
+            Deletion::NeededByAliases(aliases) => {
+                in_use(format!("aliases point to it: {}; with force=true it is removed with them", aliases.join(", ")))
             }
         }
     }

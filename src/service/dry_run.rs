@@ -9,7 +9,7 @@ use std::sync::Arc;
 use super::error::{Code, Fault, Place, ServiceError};
 use super::{JobRequest, Service};
 use crate::ingest::stored;
-use crate::records::{JobId, JobKind, StoredSpec, TenantId, VersionedReference};
+use crate::records::{JobId, JobKind, ModelReference, StoredSpec, TenantId, VersionedReference};
 
 /// What a job would be, and about what it would take.
 #[derive(Debug, Clone, PartialEq)]
@@ -93,7 +93,7 @@ impl Service {
     }
 
     async fn model_of(&self, tenant: &TenantId, reference: &str) -> Result<Arc<FittedModel>, ServiceError> {
-        let which: VersionedReference<_> = reference.parse().map_err(ServiceError::internal)?;
+        let which: ModelReference = reference.parse().map_err(ServiceError::internal)?;
         let found = self.model_version_at(tenant, &which).await?;
         self.loaded(&found).await
     }

@@ -6,12 +6,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use super::Service;
 use super::error::ServiceError;
-use crate::records::{ModelId, ModelVersionRecord, TenantId, VersionedReference};
+use crate::records::{ModelReference, ModelVersionRecord, TenantId};
 
 /// References that are remembered; beyond it they are forgotten together.
 const MAX_REFERENCES: usize = 1024;
 
-type Key = (TenantId, VersionedReference<ModelId>);
+type Key = (TenantId, ModelReference);
 
 /// Model versions by reference, of one generation of the store.
 #[derive(Default)]
@@ -44,7 +44,7 @@ impl Service {
     pub(super) async fn found_model(
         &self,
         tenant: &TenantId,
-        reference: &VersionedReference<ModelId>,
+        reference: &ModelReference,
     ) -> Result<Arc<ModelVersionRecord>, ServiceError> {
         let key = (tenant.clone(), reference.clone());
         let generation = self.store.generation();

@@ -1,6 +1,7 @@
 //! Use cases: what a client may ask for, whatever the protocol. No HTTP words, no SQL words; the
 //! worker is not known here, jobs reach it through the store alone.
 
+mod aliases;
 mod apply;
 mod browse;
 mod catalog;
@@ -36,7 +37,8 @@ pub use crate::ingest::{
 };
 pub use crate::predictions::Form;
 pub use crate::records::{FileFormat, Include};
-pub use crate::store::Lineage;
+pub use crate::store::{Aliases, Lineage};
+pub use aliases::{ModelPatch, PutAlias};
 pub use browse::{RolePatch, RowPage};
 pub use catalog::{LearnerEntry, MethodEntry, learner, learners, method, methods};
 pub use census::Census;

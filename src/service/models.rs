@@ -4,7 +4,7 @@ use super::error::{Code, ServiceError};
 use super::jobs::check_cursor;
 use super::{Page, Service, cut, one_more};
 use crate::records::{
-    ModelId, ModelRecord, ModelVersionRecord, Name, PageRequest, Reference, TenantId, VersionedReference,
+    ModelId, ModelRecord, ModelReference, ModelVersionRecord, Name, PageRequest, Reference, TenantId, Which,
 };
 
 /// A model and one of its versions.
@@ -26,12 +26,8 @@ impl Service {
     /// A model with the version that is meant, by default the newest.
     ///
     /// # Errors
-    /// If there is no such model or version.
-    pub async fn model(
-        &self,
-        tenant: &TenantId,
-        reference: &VersionedReference<ModelId>,
-    ) -> Result<ModelWithVersion, ServiceError> {
+    /// If there is no such model, version or alias.
+    pub async fn model(&self, tenant: &TenantId, reference: &ModelReference) -> Result<ModelWithVersion, ServiceError> {
         let model = self.find_model(tenant, &reference.thing).await?;
         let version = self.model_version_at(tenant, reference).await?;
         Ok(ModelWithVersion { model, version })
@@ -40,9 +36,14 @@ impl Service {
     pub(super) async fn model_version_at(
         &self,
         tenant: &TenantId,
-        reference: &VersionedReference<ModelId>,
+        reference: &ModelReference,
     ) -> Result<ModelVersionRecord, ServiceError> {
-        match self.store.model_version(tenant, &reference.thing, reference.version).await? {
+        let version = match &reference.which {
+            Which::Newest => None,
+            Which::Version(version) => Some(*version),
+            Which::Alias(alias) => Some(self.alias(tenant, &reference.thing, alias).await?.version),
+        };
+        match self.store.model_version(tenant, &reference.thing, version).await? {
             Some(version) => Ok(version),
             None => {
                 let model = self.find_model(tenant, &reference.thing).await?;
@@ -52,7 +53,11 @@ impl Service {
         }
     }
 
-    async fn find_model(&self, tenant: &TenantId, which: &Reference<ModelId>) -> Result<ModelRecord, ServiceError> {
+    pub(super) async fn find_model(
+        &self,
+        tenant: &TenantId,
+        which: &Reference<ModelId>,
+    ) -> Result<ModelRecord, ServiceError> {
         let found = self.store.model(tenant, which).await?;
         found.ok_or_else(|| ServiceError::new(Code::ModelNotFound, "there is no such model"))
     }

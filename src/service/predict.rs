@@ -13,7 +13,7 @@ use super::rows::{InlineRows, PredictDocument};
 use super::{DomainOptions, Service};
 use crate::ingest;
 use crate::predictions::{Answer, Form};
-use crate::records::{Include, ModelId, ModelVersionRecord, TenantId, VersionedReference};
+use crate::records::{Include, ModelReference, ModelVersionRecord, TenantId};
 
 /// Rows to predict.
 #[expect(clippy::large_enum_variant, reason = "there is one a request, which is moved twice")]
@@ -77,7 +77,7 @@ impl Service {
     pub async fn predict(
         &self,
         tenant: &TenantId,
-        reference: &VersionedReference<ModelId>,
+        reference: &ModelReference,
         input: PredictInput,
         options: PredictOptions,
     ) -> Result<Predicted, ServiceError> {

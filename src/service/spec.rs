@@ -12,7 +12,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::error::{Code, Fault, Place, ServiceError};
-use crate::records::{DomainId, JobKind, ModelId, Name, Risk, VersionedReference};
+use crate::records::{BadName, DomainId, JobKind, ModelReference, Name, Risk, VersionedReference};
 
 /// Sources of one job; more are pooled into domains by whoever has so many.
 pub(super) const MAX_SOURCES: usize = 100;
@@ -74,7 +74,7 @@ pub(super) struct Drafted {
     pub evaluation: Option<Evaluation>,
     pub seed: u64,
     pub model: Option<Name>,
-    pub base: Option<VersionedReference<ModelId>>,
+    pub base: Option<ModelReference>,
     pub terms: Terms,
     pub time_budget: Option<String>,
     pub risk: Option<Risk>,
@@ -235,9 +235,9 @@ fn sources_of(kind: JobKind, sources: Option<Vec<String>>, faults: &mut Faults) 
     sources.iter().enumerate().filter_map(read).collect()
 }
 
-pub(super) fn reference<I>(text: &str, pointer: &str, faults: &mut Faults) -> Option<VersionedReference<I>>
+pub(super) fn reference<R>(text: &str, pointer: &str, faults: &mut Faults) -> Option<R>
 where
-    VersionedReference<I>: std::str::FromStr<Err = crate::records::BadName>,
+    R: std::str::FromStr<Err = BadName>,
 {
     match text.parse() {
         Ok(reference) => Some(reference),
@@ -248,7 +248,7 @@ where
     }
 }
 
-fn base_of(kind: JobKind, base: Option<String>, faults: &mut Faults) -> Option<VersionedReference<ModelId>> {
+fn base_of(kind: JobKind, base: Option<String>, faults: &mut Faults) -> Option<ModelReference> {
     match (kind, base) {
         (JobKind::FineTune, None) => {
             faults.invalid("/base", "fine_tune requires the model to continue, such as \"churn-eu@3\"");
@@ -371,7 +371,7 @@ fn duration(text: &str, pointer: &str, faults: &mut Faults) -> Option<Duration> 
     duration_in(text).map_err(|why| faults.invalid(pointer, why)).ok()
 }
 
-fn check_labels(labels: &BTreeMap<String, String>, faults: &mut Faults) {
+pub(super) fn check_labels(labels: &BTreeMap<String, String>, faults: &mut Faults) {
     if labels.len() > MAX_LABELS {
         faults.invalid("/labels", format!("{} labels, at most {MAX_LABELS} are kept", labels.len()));
     }

@@ -11,9 +11,10 @@ use thiserror::Error;
 use tokio::sync::broadcast;
 
 use crate::records::{
-    DomainId, DomainRecord, DomainVersionRecord, IdempotencyRecord, Intent, JobError, JobEvent, JobFile, JobFilter,
-    JobId, JobKind, JobRecord, JobState, KeyId, KeyRecord, ModelId, ModelRecord, ModelVersionRecord, NewDomainVersion,
-    NewJob, NewModelVersion, PageRequest, Progress, Reference, Rotation, TenantId, Timestamp,
+    Alias, AliasRecord, DomainId, DomainRecord, DomainVersionRecord, Expected, IdempotencyRecord, Intent, JobError,
+    JobEvent, JobFile, JobFilter, JobId, JobKind, JobRecord, JobState, KeyId, KeyRecord, ModelChange, ModelId,
+    ModelRecord, ModelVersionRecord, NewAlias, NewDomainVersion, NewJob, NewModelVersion, PageRequest, Progress,
+    Reference, Rotation, TenantId, Timestamp,
 };
 
 pub use sqlite::{SqliteOptions, SqliteStore};
@@ -76,6 +77,30 @@ pub enum Lineage {
     Break,
 }
 
+/// What became of an alias that was to be set or removed.
+#[derive(Debug, Clone, PartialEq)]
+pub enum AliasChange {
+    Created(AliasRecord),
+    /// Also where it pointed there before.
+    Moved(AliasRecord),
+    Removed,
+    NoVersion,
+    NoAlias,
+    /// It is there, and the client does not say what it has seen of it.
+    Unsaid,
+    /// It stands otherwise than expected.
+    Stale,
+    /// The model has as many as it may.
+    TooMany(i64),
+}
+
+/// Whether a model that aliases point to may be removed, and they with it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Aliases {
+    Keep,
+    Remove,
+}
+
 /// What became of a deletion.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Deletion {
@@ -85,6 +110,8 @@ pub enum Deletion {
     NeededByJobs(Vec<String>),
     /// Models were made of it; a few of them, as `name@version`.
     NeededByModels(Vec<String>),
+    /// Aliases point to it; a few of them.
+    NeededByAliases(Vec<String>),
 }
 
 /// Everything that a successful attempt leaves behind, committed in one transaction.
@@ -237,7 +264,24 @@ pub trait Store: Send + Sync + 'static {
         version: Option<i64>,
     ) -> Result<Option<ModelVersionRecord>, StoreError>;
     /// Removes a model with all its versions.
-    async fn delete_model(&self, tenant: &TenantId, id: ModelId) -> Result<Deletion, StoreError>;
+    async fn delete_model(&self, tenant: &TenantId, id: ModelId, aliases: Aliases) -> Result<Deletion, StoreError>;
+    /// `None` where the model stands at another revision, or is gone.
+    async fn change_model(&self, change: ModelChange) -> Result<Option<ModelRecord>, StoreError>;
+    async fn alias(
+        &self,
+        tenant: &TenantId,
+        which: &Reference<ModelId>,
+        alias: &Alias,
+    ) -> Result<Option<AliasRecord>, StoreError>;
+    /// Makes an alias or moves it, where it stands as expected.
+    async fn put_alias(&self, new: NewAlias, expected: Expected) -> Result<AliasChange, StoreError>;
+    async fn delete_alias(
+        &self,
+        tenant: &TenantId,
+        which: (ModelId, &Alias),
+        expected: Expected,
+        now: Timestamp,
+    ) -> Result<AliasChange, StoreError>;
     /// By name, ascending; the cursor is the last name.
     async fn models(&self, tenant: &TenantId, page: &PageRequest) -> Result<Vec<ModelRecord>, StoreError>;
 

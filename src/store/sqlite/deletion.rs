@@ -3,7 +3,7 @@
 use sqlx::Row as _;
 use sqlx::sqlite::SqlitePool;
 
-use super::super::{Deletion, Lineage, StoreError};
+use super::super::{Aliases, Deletion, Lineage, StoreError};
 use super::writer::Tx;
 use crate::records::{DomainId, ModelId, TenantId};
 
@@ -32,6 +32,9 @@ const JOBS_OF_MODEL: &str = "SELECT id AS needs FROM jobs
                                UNION ALL SELECT json_extract(spec, '$.model') AS value) AS named
       WHERE substr(named.value, 1, instr(named.value, '@') - 1) = ?2) LIMIT 5";
 
+const ALIASES_OF_MODEL: &str =
+    "SELECT alias AS needs FROM model_aliases WHERE tenant_id = ?1 AND model_id = ?2 ORDER BY alias LIMIT 5";
+
 pub(super) async fn domain(
     tx: &mut Tx,
     tenant: &TenantId,
@@ -54,14 +57,27 @@ pub(super) async fn domain(
     Ok(Deletion::Deleted)
 }
 
-pub(super) async fn model(tx: &mut Tx, tenant: &TenantId, id: ModelId) -> Result<Deletion, StoreError> {
+pub(super) async fn model(
+    tx: &mut Tx,
+    tenant: &TenantId,
+    id: ModelId,
+    aliases: Aliases,
+) -> Result<Deletion, StoreError> {
     let sql = "SELECT name FROM models WHERE tenant_id = ?1 AND id = ?2";
     let Some(name) = name(tx, sql, tenant, &id.to_string()).await? else { return Ok(Deletion::NotFound) };
     let jobs = needing(tx, JOBS_OF_MODEL, [&tenant.0, &name, ""]).await?;
     if !jobs.is_empty() {
         return Ok(Deletion::NeededByJobs(jobs));
     }
-    for sql in ["DELETE FROM model_versions WHERE model_id = ?1", "DELETE FROM models WHERE id = ?1"] {
+    let pointing = needing(tx, ALIASES_OF_MODEL, [&tenant.0, &id.to_string(), ""]).await?;
+    if aliases == Aliases::Keep && !pointing.is_empty() {
+        return Ok(Deletion::NeededByAliases(pointing));
+    }
+    for sql in [
+        "DELETE FROM model_aliases WHERE model_id = ?1",
+        "DELETE FROM model_versions WHERE model_id = ?1",
+        "DELETE FROM models WHERE id = ?1",
+    ] {
         sqlx::query(sql).bind(id.to_string()).execute(&mut tx.connection).await?;
     }
     Ok(Deletion::Deleted)

@@ -1,6 +1,7 @@
 //! The store in one SQLite file: one writer thread, several readers, and nothing shared with another
 //! process. Statements are literals; values are bound.
 
+mod aliases;
 mod deletion;
 mod domains;
 mod events;
@@ -8,109 +9,35 @@ mod jobs;
 mod keys;
 mod leases;
 mod models;
+mod open;
 mod rows;
 mod sweeps;
 mod writer;
 
-use std::fs::File;
-use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use serde_json::Value;
-use sqlx::ConnectOptions as _;
-use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous};
+use sqlx::sqlite::SqlitePool;
 use tokio::sync::broadcast;
 
 use super::{
-    Cancellation, Committed, Completion, CreateLimits, Creation, Deletion, Lease, Lineage, Put, QueueDepth, Store,
-    StoreError,
+    AliasChange, Aliases, Cancellation, Committed, Completion, CreateLimits, Creation, Deletion, Lease, Lineage, Put,
+    QueueDepth, Store, StoreError,
 };
 use crate::records::{
-    DomainId, DomainRecord, DomainVersionRecord, IdempotencyRecord, Intent, JobError, JobEvent, JobFile, JobFilter,
-    JobId, JobKind, JobRecord, JobState, KeyId, KeyRecord, ModelId, ModelRecord, ModelVersionRecord, NewDomainVersion,
-    NewJob, PageRequest, Progress, Reference, Rotation, TenantId, Timestamp,
+    Alias, AliasRecord, DomainId, DomainRecord, DomainVersionRecord, Expected, IdempotencyRecord, Intent, JobError,
+    JobEvent, JobFile, JobFilter, JobId, JobKind, JobRecord, JobState, KeyId, KeyRecord, ModelChange, ModelId,
+    ModelRecord, ModelVersionRecord, NewAlias, NewDomainVersion, NewJob, PageRequest, Progress, Reference, Rotation,
+    TenantId, Timestamp,
 };
+pub use open::SqliteOptions;
 use writer::{Tx, Writer};
-
-static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!("migrations/sqlite");
-
-/// How long a connection waits for a lock that a backup or a shell may hold, and a reader for a connection.
-const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
-
-/// What may be chosen about the database.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct SqliteOptions {
-    /// Connections that read.
-    pub readers: u32,
-    /// Pages of 4 KiB that the file may grow to; `None` is what the disk holds.
-    pub max_pages: Option<u32>,
-}
-
-impl Default for SqliteOptions {
-    /// Four readers: reads are short, and a service of this kind has few clients at a time.
-    fn default() -> Self {
-        Self { readers: 4, max_pages: None }
-    }
-}
 
 /// One database file, owned by this process from `open` to `close`.
 pub struct SqliteStore {
     writer: Writer,
     readers: SqlitePool,
-}
-
-impl SqliteStore {
-    /// Opens or creates the database at `path`, takes its lock file and runs the migrations. The lock is
-    /// held until [`Store::close`] returns; a store that is only dropped gives it back a little later.
-    ///
-    /// # Errors
-    /// [`StoreError::Unavailable`] where another process has the lock, the folder cannot be written or a
-    /// migration fails; [`StoreError::Corrupt`] where the file is no database.
-    pub async fn open(path: &Path, options: SqliteOptions) -> Result<Self, StoreError> {
-        let lock = lock(path)?;
-        let connect = SqliteConnectOptions::new()
-            .filename(path)
-            .foreign_keys(true)
-            .busy_timeout(BUSY_TIMEOUT)
-            .disable_statement_logging();
-        let mut writes = connect
-            .clone()
-            .create_if_missing(true)
-            .journal_mode(SqliteJournalMode::Wal)
-            .synchronous(SqliteSynchronous::Full);
-        if let Some(pages) = options.max_pages {
-            writes = writes.pragma("max_page_count", pages.to_string());
-        }
-        let mut connection = writes.connect().await?;
-        MIGRATIONS.run(&mut connection).await.map_err(|e| StoreError::Unavailable(e.to_string()))?;
-        let readers = SqlitePoolOptions::new()
-            .max_connections(options.readers.max(1))
-            .acquire_timeout(BUSY_TIMEOUT)
-            .connect_with(connect.read_only(true))
-            .await?;
-        Ok(Self { writer: Writer::start(connection, lock)?, readers })
-    }
-}
-
-/// Takes the lock that proves that this process alone writes, and that running jobs found at start are
-/// orphans. The system gives it back when the process ends, however it ends.
-fn lock(path: &Path) -> Result<File, StoreError> {
-    let mut name = path.as_os_str().to_owned();
-    name.push(".lock");
-    let name = PathBuf::from(name);
-    let unavailable = |why: &str| StoreError::Unavailable(format!("{}: {why}", name.display()));
-    let file = File::options()
-        .create(true)
-        .truncate(false)
-        .write(true)
-        .open(&name)
-        .map_err(|e| unavailable(&e.to_string()))?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(std::fs::TryLockError::WouldBlock) => Err(unavailable("another process uses this database")),
-        Err(std::fs::TryLockError::Error(e)) => Err(unavailable(&e.to_string())),
-    }
 }
 
 #[async_trait]
@@ -287,9 +214,38 @@ impl Store for SqliteStore {
         models::version(&self.readers, tenant, which, version).await
     }
 
-    async fn delete_model(&self, tenant: &TenantId, id: ModelId) -> Result<Deletion, StoreError> {
+    async fn delete_model(&self, tenant: &TenantId, id: ModelId, aliases: Aliases) -> Result<Deletion, StoreError> {
         let tenant = tenant.clone();
-        self.writer.write(async move |tx: &mut Tx| deletion::model(tx, &tenant, id).await).await
+        self.writer.write(async move |tx: &mut Tx| deletion::model(tx, &tenant, id, aliases).await).await
+    }
+
+    async fn change_model(&self, change: ModelChange) -> Result<Option<ModelRecord>, StoreError> {
+        self.writer.write(async move |tx: &mut Tx| aliases::change_model(tx, change).await).await
+    }
+
+    async fn alias(
+        &self,
+        tenant: &TenantId,
+        which: &Reference<ModelId>,
+        alias: &Alias,
+    ) -> Result<Option<AliasRecord>, StoreError> {
+        aliases::one(&self.readers, tenant, which, alias).await
+    }
+
+    async fn put_alias(&self, new: NewAlias, expected: Expected) -> Result<AliasChange, StoreError> {
+        self.writer.write(async move |tx: &mut Tx| aliases::put(tx, new, expected).await).await
+    }
+
+    async fn delete_alias(
+        &self,
+        tenant: &TenantId,
+        (model, alias): (ModelId, &Alias),
+        expected: Expected,
+        now: Timestamp,
+    ) -> Result<AliasChange, StoreError> {
+        let (tenant, alias) = (tenant.clone(), alias.clone());
+        let delete = async move |tx: &mut Tx| aliases::delete(tx, &tenant, (model, &alias), expected, now).await;
+        self.writer.write(delete).await
     }
 
     async fn models(&self, tenant: &TenantId, page: &PageRequest) -> Result<Vec<ModelRecord>, StoreError> {

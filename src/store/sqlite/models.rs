@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 use sqlx::Row as _;
-use sqlx::sqlite::SqlitePool;
+use sqlx::sqlite::{SqliteExecutor, SqlitePool};
 
 use super::super::StoreError;
 use super::domains::name_or_id;
@@ -42,7 +42,8 @@ pub(super) async fn insert_version(
     let id = next.model.unwrap_or(new.id);
     let sql = "INSERT INTO models (id, tenant_id, name, latest_version, created_at, updated_at)
       VALUES (?1, ?2, ?3, ?4, ?5, ?5)
-      ON CONFLICT (tenant_id, name) DO UPDATE SET latest_version = ?4, updated_at = ?5";
+      ON CONFLICT (tenant_id, name)
+        DO UPDATE SET latest_version = ?4, updated_at = ?5, revision = models.revision + 1";
     let done = sqlx::query(sql)
         .bind(id.to_string())
         .bind(&job.tenant.0)
@@ -114,13 +115,15 @@ pub(super) async fn metrics(readers: &SqlitePool, tenant: &TenantId, id: JobId) 
 }
 
 pub(super) async fn one(
-    readers: &SqlitePool,
+    connection: impl SqliteExecutor<'_>,
     tenant: &TenantId,
     which: &Reference<ModelId>,
 ) -> Result<Option<ModelRecord>, StoreError> {
     let (name, id) = name_or_id(which);
-    let sql = "SELECT * FROM models WHERE tenant_id = ?1 AND (name = ?2 OR id = ?3)";
-    let row = sqlx::query(sql).bind(&tenant.0).bind(name).bind(id).fetch_optional(readers).await?;
+    let sql =
+        "SELECT *, (SELECT json_group_object(alias, version) FROM model_aliases WHERE model_id = models.id) AS aliases
+      FROM models WHERE tenant_id = ?1 AND (name = ?2 OR id = ?3)";
+    let row = sqlx::query(sql).bind(&tenant.0).bind(name).bind(id).fetch_optional(connection).await?;
     row.map(|row| rows::model(&row)).transpose()
 }
 
@@ -144,7 +147,9 @@ pub(super) async fn list(
 ) -> Result<Vec<ModelRecord>, StoreError> {
     // Every name sorts after the empty text.
     let after = page.after.as_ref().map_or("", |c| c.0.as_str());
-    let sql = "SELECT * FROM models WHERE tenant_id = ?1 AND name > ?2 ORDER BY name LIMIT ?3";
+    let sql =
+        "SELECT *, (SELECT json_group_object(alias, version) FROM model_aliases WHERE model_id = models.id) AS aliases
+      FROM models WHERE tenant_id = ?1 AND name > ?2 ORDER BY name LIMIT ?3";
     let found = sqlx::query(sql).bind(&tenant.0).bind(after).bind(page.limit).fetch_all(readers).await?;
     found.iter().map(rows::model).collect()
 }

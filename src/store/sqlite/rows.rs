@@ -157,6 +157,10 @@ pub(super) fn model(row: &SqliteRow) -> Result<ModelRecord, StoreError> {
         id: parsed(row, "id")?,
         name: parsed(row, "name")?,
         latest_version: row.try_get("latest_version")?,
+        revision: row.try_get("revision")?,
+        description: row.try_get("description")?,
+        labels: json(row, "labels")?,
+        aliases: json(row, "aliases")?,
         created_at: time(row, "created_at")?,
         updated_at: time(row, "updated_at")?,
     })

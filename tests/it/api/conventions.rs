@@ -115,6 +115,59 @@ fn what_did_not_change_is_not_sent_again() {
 }
 
 #[test]
+fn every_single_resource_has_a_tag_that_lasts_as_long_as_it() {
+    let app = super::models::with_model();
+    let jobs = app.get("/v1/jobs").json();
+    let job = jobs["data"][0]["id"].as_str().unwrap();
+    let alias = app.send("PUT", "/v1/models/birds/aliases/live", &[], b"{\"version\":1}");
+    assert_eq!(alias.status, 201);
+    // Keys come last: from the first on they are needed.
+    let paths = [
+        "/v1/domains/adelie",
+        "/v1/domains/adelie@1",
+        "/v1/domains/adelie/versions/1",
+        "/v1/domains/adelie/columns",
+        "/v1/domains/adelie/columns/bill_length_mm",
+        &format!("/v1/jobs/{job}"),
+        &format!("/v1/jobs/{job}/metrics"),
+        "/v1/models/birds",
+        "/v1/models/birds@live",
+        "/v1/models/birds/aliases/live",
+        "/v1/methods",
+        "/v1/methods/coral",
+        "/v1/learners",
+        "/v1/learners/logistic",
+    ];
+    for path in paths {
+        let first = app.get(path);
+        let tag = first.header("etag");
+        assert!(first.status == 200 && tag.len() > 2 && tag.starts_with('"') && tag.ends_with('"'), "{path}: {tag}");
+        for known in [tag, &format!("W/{tag}"), &format!("\"other\", {tag}"), "*"] {
+            let again = app.get_with(path, "if-none-match", known);
+            assert_eq!((again.status, again.text.as_str(), again.header("etag")), (304, "", tag), "{path}: {known}");
+        }
+        for other in ["\"other\"", "", "\""] {
+            assert_eq!(app.get_with(path, "if-none-match", other).status, 200, "{path}: {other}");
+        }
+        assert_eq!(app.get(path).json(), first.json(), "{path}");
+    }
+    // The same name, but another domain.
+    let version = app.get("/v1/domains/adelie/versions/1").header("etag").to_owned();
+    assert_eq!(app.send("DELETE", "/v1/domains/adelie?force=true", &[], b"").status, 204);
+    assert_eq!(app.put("/v1/domains/adelie", b"x\n1\n2\n").json()["version"], 1);
+    assert_eq!(app.get_with("/v1/domains/adelie/versions/1", "if-none-match", &version).status, 200);
+
+    let root = app.post("/v1/keys", &json!({"name": "root", "scopes": ["admin"]})).json();
+    let (bearer, path) = (format!("Bearer {}", root["token"].as_str().unwrap()), root["key"]["id"].as_str().unwrap());
+    let ask = |tag: &str| {
+        let headers = [("authorization", bearer.as_str()), ("if-none-match", tag)];
+        app.send("GET", &format!("/v1/keys/{path}"), &headers, b"")
+    };
+    let tag = ask("").header("etag").to_owned();
+    assert_eq!((ask(&tag).status, ask("\"x\"").status), (304, 200));
+}
+
+#[test]
 fn the_committed_document_is_the_served_one() {
     let committed = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/openapi.yaml")).expect("a file");
     let current = adaptd::api::document_yaml().expect("a document");

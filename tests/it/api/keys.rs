@@ -32,7 +32,7 @@ fn operations(app: &TestApp) -> Vec<Operation> {
 
 /// The path with something in its places.
 fn filled(path: &str) -> String {
-    path.replace("{name}", "thing").replace("{n}", "1").replace("{column}", "x").replace(
+    path.replace("{name}", "thing").replace("{n}", "1").replace("{column}", "x").replace("{alias}", "live").replace(
         "{id}",
         if path.contains("/keys/") {
             "key_0197f1c2-7a30-7cc0-8000-0123456789ab"
@@ -111,6 +111,8 @@ fn what_is_anothers_is_not_there() {
     let job = job.json()["id"].as_str().unwrap().to_owned();
     let model = app.ask(&ours, "GET", "/v1/models/penguins", &Value::Null).json();
     let model = model["id"].as_str().unwrap().to_owned();
+    let alias = app.ask(&ours, "PUT", "/v1/models/penguins/aliases/live", &json!({"version": 1}));
+    assert_eq!(alias.status, 201, "{}", alias.text);
     let key = app.ask(&ours, "GET", "/v1/keys", &Value::Null).json()["data"][0]["id"].as_str().unwrap().to_owned();
 
     let mut checked = 0;
@@ -118,16 +120,18 @@ fn what_is_anothers_is_not_there() {
         let named: &[&str] = match operation.path.split('/').nth(2) {
             Some("domains") => &[&domain, "adelie", "adelie@1"],
             Some("jobs") => &[&job],
-            Some("models") => &[&model, "penguins", "penguins@1"],
+            Some("models") => &[&model, "penguins", "penguins@1", "penguins@live"],
             Some("keys") => &[&key],
             _ => continue,
         };
         // A name is everybody's to use: putting it makes a domain of one's own.
-        for name in named.iter().filter(|_| operation.method != "PUT") {
+        let theirs_to_use = operation.method == "PUT" && operation.path == "/v1/domains/{name}";
+        for name in named.iter().filter(|_| !theirs_to_use) {
             let path = operation.path.replace("{name}", name).replace("{id}", name);
-            let path = path.replace("{n}", "1").replace("{column}", "label");
+            let path = path.replace("{n}", "1").replace("{column}", "label").replace("{alias}", "live");
             let body = match operation.method.as_str() {
                 "POST" if operation.path.ends_with("/predict") => json!({"rows": [{}]}),
+                "PUT" => json!({"version": 1}),
                 "POST" | "PATCH" => json!({}),
                 _ => Value::Null,
             };

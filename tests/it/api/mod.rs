@@ -1,5 +1,6 @@
 //! The interface, as clients meet it: through a socket.
 
+mod aliases;
 mod apply;
 mod conventions;
 mod domains;

@@ -1,6 +1,7 @@
 //! The checks that every database passes, and those of SQLite alone. A second database adds one line
 //! to `databases` in each.
 
+mod aliases;
 mod applied;
 mod claims;
 mod domains;
