@@ -13,3 +13,4 @@ mod models;
 mod predict;
 mod schema_guess;
 mod specs;
+mod text;
