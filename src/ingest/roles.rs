@@ -46,7 +46,7 @@ pub(super) fn assign(
     let roles: Vec<Role> =
         columns.iter().zip(roles).map(|(c, role)| role.unwrap_or_else(|| inferred(c, notes))).collect();
     if !roles.contains(&Role::Feature) {
-        let message = "no column is left as a feature; send at least one column of numbers, booleans or categories, \
+        let message = "no column is left as a feature; send at least one column of numbers, booleans, categories or text, \
                        or name fewer roles";
         return Err(IngestError::invalid(message));
     }
@@ -91,8 +91,11 @@ fn inferred(column: &Described<'_>, notes: &mut Vec<String>) -> Role {
     let name = shorten(column.name);
     match column.kind {
         Kind::Text => {
-            notes.push(format!("column {name:?} is free text and is ignored: text is not yet a feature"));
-            Role::Ignore
+            notes.push(format!(
+                "column {name:?} is free text: its words become features by tf-idf, which features.text of a job tunes; \
+                 name it with ignore= to leave it out"
+            ));
+            Role::Feature
         }
         Kind::Timestamp => {
             notes.push(format!("column {name:?} holds times and is ignored; name it with time= to use it"));

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use adaptation::data::{Kind, Role, TaskKind};
 use adaptation::engine::{Choice, Evaluation, FittedModel, Spec};
-use adaptation::features::FeatureParams;
+use adaptation::features::{FeatureParams, TextParams};
 use adaptation::methods::{Card, Method, Needs};
 use adaptation::{learners, methods};
 use serde_json::Value;
@@ -130,15 +130,23 @@ fn spec_of_base(inputs: &Inputs) -> Option<&Spec> {
     inputs.base.as_ref().map(|(_, model)| &model.manifest().spec)
 }
 
-/// A continued model keeps its features: its weights mean nothing on others.
+/// A continued model keeps its features: its weights mean nothing on others. What is said about text is written out where
+/// there is text.
 fn features_for(given: Option<FeatureParams>, inputs: &Inputs) -> Result<FeatureParams, ServiceError> {
     let of_base = spec_of_base(inputs).map(|s| s.features);
     match (given, of_base) {
-        (Some(given), Some(base)) if given != base => {
+        (Some(given), Some(base)) if (FeatureParams { text: given.text.or(base.text), ..given }) != base => {
             let detail = "the model in base keeps the features that it was made with; leave this out";
             Err(ServiceError::at(Code::InvalidParameter, "/features", detail))
         }
-        (given, base) => Ok(base.or(given).unwrap_or_default()),
+        (_, Some(base)) => Ok(base),
+        (given, None) => {
+            let is_text = |c: &ColumnRecord| c.role == Role::Feature && c.kind == Kind::Text;
+            let has_text = inputs.sources.iter().chain([&inputs.target]).any(|v| v.columns.iter().any(is_text));
+            let given = given.unwrap_or_default();
+            let text = given.text.or(has_text.then(TextParams::default));
+            Ok(FeatureParams { text, ..given })
+        }
     }
 }
 

@@ -102,7 +102,7 @@ fn check(schema: &Value, value: &Value) -> Vec<ParamError> {
             errors.extend(unexpected.iter().map(|name| ParamError {
                 pointer: format!("{at}/{}", escape_pointer(name)),
                 code: "unknown_field",
-                detail: format!("unknown parameter{}", known_names(schema)),
+                detail: format!("unknown parameter{}", known_names(schema, &error.schema_path().to_string())),
             }));
         } else {
             errors.push(ParamError { pointer: at, code: "invalid_parameter", detail: explain(&error) });
@@ -133,7 +133,9 @@ fn with_integers(value: &Value) -> Value {
     }
 }
 
-fn known_names(schema: &Value) -> String {
+/// The names where one is not known; `path` is of what refused it.
+fn known_names(schema: &Value, path: &str) -> String {
+    let schema = path.rsplit_once('/').and_then(|(parent, _)| schema.pointer(parent)).unwrap_or(schema);
     let names: Vec<&str> = schema["properties"].as_object().into_iter().flatten().map(|(k, _)| k.as_str()).collect();
     if names.is_empty() { "; there are none here".into() } else { format!("; known are {}", names.join(", ")) }
 }

@@ -60,11 +60,14 @@ fn the_label_says_the_task() {
 }
 
 #[test]
-fn prose_is_text_and_set_aside() {
+fn prose_is_text_and_a_feature() {
     let rows: String = (0..30).map(|i| format!("{i},this is comment number {i} and it is rather long\n")).collect();
     let prose = table(&format!("f,comment\n{rows}"));
-    assert_eq!(prose.roles, [Role::Feature, Role::Ignore]);
-    assert!(prose.notes[0].contains("free text"));
+    assert_eq!(prose.roles, [Role::Feature, Role::Feature]);
+    assert!(prose.notes[0].contains("free text") && prose.notes[0].contains("ignore="), "{:?}", prose.notes);
+    let aside = with(|o| o.roles.ignore = vec!["comment".into()]);
+    let aside = read(&Bytes::from(format!("f,comment\n{rows}")), &aside).unwrap();
+    assert_eq!((aside.roles[1], aside.notes.len()), (Role::Ignore, 0));
 }
 
 #[test]

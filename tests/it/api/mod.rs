@@ -15,3 +15,4 @@ mod models;
 mod predict;
 mod schema_guess;
 mod specs;
+mod text;

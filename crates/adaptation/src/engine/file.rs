@@ -1,5 +1,5 @@
-//! The model file: safetensors, with a manifest as JSON in its header. Version 2 holds source-only beside the model,
-//! version 1 does not. Loading refuses what lies: another version, sizes that do not fit together, numbers that are not
+//! The model file: safetensors, with a manifest as JSON in its header. Version 3 may hold encodings of text, version 2
+//! holds source-only beside the model, version 1 does not. Loading refuses what lies: another version, sizes that do not fit together, numbers that are not
 //! finite, a digest that is not the content's.
 
 use std::collections::{BTreeMap, HashMap};
@@ -17,8 +17,10 @@ use crate::learners::ErasedLearner;
 use crate::parts::{LoadError, Parts};
 use crate::{learners, methods};
 
-/// A reader of version n reads all versions up to n. What was read from a file of version 1 is written as one.
-const VERSION: u32 = 2;
+/// A reader of version n reads all versions up to n. A model is written as the oldest version that holds it, so that
+/// older readers read what they can, and what was read from a file is written as it was.
+const VERSION: u32 = 3;
+const WITHOUT_TEXT: u32 = 2;
 const WITHOUT_SOURCE_ONLY: u32 = 1;
 
 /// The part that came with version 2.
@@ -52,7 +54,11 @@ impl FittedModel {
         if let Some(source_only) = &self.source_only {
             root.put_child(SOURCE_ONLY, source_only.save());
         }
-        let version = if self.source_only.is_some() { VERSION } else { WITHOUT_SOURCE_ONLY };
+        let version = match &self.source_only {
+            None => WITHOUT_SOURCE_ONLY,
+            Some(_) if self.needs_text() => VERSION,
+            Some(_) => WITHOUT_TEXT,
+        };
         let (mut values, mut arrays) = (BTreeMap::new(), BTreeMap::new());
         flatten(&root, "", &mut values, &mut arrays);
 
@@ -71,6 +77,11 @@ impl FittedModel {
             .map_err(|e| LoadError(e.to_string()))?;
         safetensors::serialize(views, Some(HashMap::from([(KEY.to_owned(), header)])))
             .map_err(|e| LoadError(e.to_string()))
+    }
+
+    /// Whether the file holds what came with text: an encoding, or a word about it in the spec.
+    fn needs_text(&self) -> bool {
+        self.pipeline.has_text() || self.manifest.spec.features.text.is_some()
     }
 
     /// The model in a file.

@@ -91,8 +91,8 @@ pub(super) fn labels_of(domain: &DomainTable, task: &Task) -> Result<Labels, Fit
     }
 }
 
-/// A word about the feature columns that the model does not use: a column must be in every domain, and prose needs
-/// a scaling of its own.
+/// A word about the feature columns that the model does not use: a column must be in every domain, and texts must have
+/// something in common.
 pub(super) fn unused_columns(domains: &[&DomainTable], pipeline: &Pipeline) -> Option<String> {
     let used: BTreeSet<&str> = pipeline.inputs().into_iter().map(|(name, _)| name).collect();
     let features = domains.iter().flat_map(|d| d.with_role(Role::Feature));
@@ -103,7 +103,7 @@ pub(super) fn unused_columns(domains: &[&DomainTable], pipeline: &Pipeline) -> O
     let shown: Vec<String> = unused.iter().take(10).map(|name| format!("{name:?}")).collect();
     let more = if unused.len() > shown.len() { ", …" } else { "" };
     Some(format!(
-        "{} columns are not used, since a domain lacks them, has nothing in them, or has prose in them: {}{more}",
+        "{} columns are not used, since a domain lacks them, has nothing in them, or has texts in them that have nothing in common: {}{more}",
         unused.len(),
         shown.join(", ")
     ))

@@ -1,4 +1,4 @@
-//! Columns of a table become columns of a matrix: numbers are imputed, words one-hot encoded.
+//! Columns of a table become columns of a matrix: numbers are imputed, words one-hot encoded, texts cut into n-grams.
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -6,9 +6,11 @@ use ndarray::Array2;
 use serde::{Deserialize, Serialize};
 
 use super::params::{FeatureParams, Imputation, MissingIndicator, UnseenCategory};
+use super::text::TextEncoding;
 use crate::context::FitError;
 use crate::data::{Column, DomainTable, Kind, Role, Table, Values};
 use crate::linalg::{Matrix, SparseRows};
+use crate::parts::LoadError;
 
 /// Columns beyond this many, of which fewer entries than [`SPARSE_DENSITY`] are not zero, are kept sparse.
 const SPARSE_COLUMNS: usize = 256;
@@ -16,6 +18,9 @@ const SPARSE_DENSITY: f64 = 0.1;
 
 /// More levels than this make a column of words useless as one-hot columns, and a matrix too wide.
 const MAX_LEVELS: usize = 10_000;
+
+/// Columns of a matrix: what is fitted on them takes memory for each, however sparse the rows are.
+const MAX_WIDTH: usize = 1_000_000;
 
 /// How one column of the table is encoded.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -30,6 +35,8 @@ enum Encoding {
         levels: Vec<String>,
         indicator: bool,
     },
+    /// One column for each n-gram or bucket.
+    Text(TextEncoding),
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -86,6 +93,13 @@ impl Encoder {
                 // A column without any value says nothing; its indicator would be constant as well.
                 let Some(impute) = centre(&values, params.imputation) else { continue };
                 Encoding::Number { impute, indicator }
+            } else if values.iter().any(|v| v.kind() == Kind::Text) {
+                // A column whose texts share nothing says nothing of other rows.
+                let text = params.text.unwrap_or_default();
+                let Some((encoding, entries)) = TextEncoding::fit(&name, &values, &text)? else { continue };
+                n_entries += entries;
+                columns.push(EncodedColumn { name, encoding: Encoding::Text(encoding) });
+                continue;
             } else {
                 let levels = levels(&values);
                 if levels.len() > MAX_LEVELS {
@@ -101,7 +115,13 @@ impl Encoder {
         }
         let width: usize = columns.iter().map(|c| c.encoding.width()).sum();
         if width == 0 {
-            return Err(FitError::Degenerate("every shared feature column is empty".into()));
+            return Err(FitError::Degenerate(
+                "every shared feature column is empty, or holds texts that have nothing in common".into(),
+            ));
+        }
+        if width > MAX_WIDTH {
+            let detail = format!("{width} columns, at most {MAX_WIDTH} are worked on; lower max_features or hashed");
+            return Err(FitError::Invalid { pointer: "/features/text".into(), detail });
         }
         let n_rows: usize = domains.iter().map(|d| d.table.n_rows()).sum();
         let few = (n_entries as f64) < SPARSE_DENSITY * n_rows as f64 * width as f64;
@@ -115,6 +135,7 @@ impl Encoder {
             let kind = match c.encoding {
                 Encoding::Number { .. } => Kind::Number,
                 Encoding::OneHot { .. } => Kind::Category,
+                Encoding::Text(_) => Kind::Text,
             };
             (c.name.as_str(), kind)
         })
@@ -123,7 +144,7 @@ impl Encoder {
     /// The levels of a column of words.
     pub(super) fn levels_of(&self, name: &str) -> Option<&[String]> {
         self.columns.iter().find(|c| c.name == name).and_then(|c| match &c.encoding {
-            Encoding::Number { .. } => None,
+            Encoding::Number { .. } | Encoding::Text(_) => None,
             Encoding::OneHot { levels, .. } => Some(levels.as_slice()),
         })
     }
@@ -131,6 +152,33 @@ impl Encoder {
     /// The number of columns of the matrix.
     pub(super) fn n_outputs(&self) -> usize {
         self.columns.iter().map(|c| c.encoding.width()).sum()
+    }
+
+    /// Whether any column is text.
+    pub(super) fn has_text(&self) -> bool {
+        self.columns.iter().any(|c| matches!(c.encoding, Encoding::Text(_)))
+    }
+
+    /// The columns of the matrix, ascending, that are not of text.
+    pub(super) fn outputs_beside_text(&self) -> Vec<usize> {
+        let mut end = 0;
+        let outputs = self.columns.iter().flat_map(|c| {
+            let start = end;
+            end += c.encoding.width();
+            let of_text = matches!(c.encoding, Encoding::Text(_));
+            if of_text { end..end } else { start..end }
+        });
+        outputs.collect()
+    }
+
+    /// # Errors
+    /// [`LoadError`] where a file holds what no fit makes.
+    pub(super) fn check_loaded(&self) -> Result<(), LoadError> {
+        let mut texts = self.columns.iter().filter_map(|c| match &c.encoding {
+            Encoding::Text(text) => Some(text),
+            _ => None,
+        });
+        texts.try_for_each(TextEncoding::check)
     }
 
     /// The matrix of a table, `(n, n_outputs)`.
@@ -161,7 +209,18 @@ impl Encoder {
 
     /// The first entry of an encoded matrix of which `is` holds, as row and input column. Zeros are not asked about.
     pub(super) fn first_where(&self, x: &Matrix, is: impl Fn(f64) -> bool) -> Option<(usize, &str)> {
-        let (row, output) = x.first_entry(is)?;
+        self.first_among(x, None, is)
+    }
+
+    /// The same among some columns of the matrix, ascending; `None` are all.
+    pub(super) fn first_among(
+        &self,
+        x: &Matrix,
+        among: Option<&[usize]>,
+        is: impl Fn(f64) -> bool,
+    ) -> Option<(usize, &str)> {
+        let asked = |j: usize| among.is_none_or(|columns| columns.binary_search(&j).is_ok());
+        let (row, output) = x.first_entry(|j, v| is(v) && asked(j))?;
         let mut end = 0;
         let column = self.columns.iter().find(|c| {
             end += c.encoding.width();
@@ -172,7 +231,8 @@ impl Encoder {
 
     fn check(&self, column: &EncodedColumn, found: &Column, problems: &mut Vec<InputProblem>) {
         let words = !is_numeric(found.values.kind());
-        if !words && matches!(column.encoding, Encoding::Number { .. }) {
+        if matches!(column.encoding, Encoding::Text(_)) || !words && matches!(column.encoding, Encoding::Number { .. })
+        {
             return;
         }
         let wrong = |row: usize| match &column.encoding {
@@ -237,7 +297,7 @@ struct Cells<'a> {
 impl<'a> Cells<'a> {
     fn new(column: &'a Column, encoding: &'a Encoding) -> Self {
         let codes = match encoding {
-            Encoding::Number { .. } => HashMap::new(),
+            Encoding::Number { .. } | Encoding::Text(_) => HashMap::new(),
             Encoding::OneHot { levels, .. } => levels.iter().enumerate().map(|(i, l)| (l.as_str(), i)).collect(),
         };
         Self { values: &column.values, encoding, codes }
@@ -276,6 +336,7 @@ impl<'a> Cells<'a> {
                     }
                 }
             }
+            (Encoding::Text(text), values) => text.entries(values, write),
         }
     }
 }
@@ -285,6 +346,7 @@ impl Encoding {
         match self {
             Encoding::Number { indicator, .. } => 1 + usize::from(*indicator),
             Encoding::OneHot { levels, indicator } => levels.len() + usize::from(*indicator),
+            Encoding::Text(text) => text.width(),
         }
     }
 }
@@ -312,7 +374,7 @@ fn shared_features(domains: &[&DomainTable]) -> Result<Vec<String>, FitError> {
     let others: Vec<BTreeSet<String>> = others.iter().map(|d| features(d)).collect();
     let shared: Vec<String> = first
         .with_role(Role::Feature)
-        .filter(|c| c.values.kind() != Kind::Text && others.iter().all(|o| o.contains(&c.name)))
+        .filter(|c| others.iter().all(|o| o.contains(&c.name)))
         .map(|c| c.name.clone())
         .collect();
     if shared.is_empty() {

@@ -49,6 +49,12 @@ pub enum Map {
     TermWeights {
         idf: Array1<f64>,
     },
+    /// A map that keeps their number on the columns of these indices, ascending; the others stay as they are. Sparse
+    /// rows stay sparse.
+    Within {
+        columns: Vec<usize>,
+        map: Box<Map>,
+    },
     /// One after the other.
     Chain(Vec<Map>),
 }
@@ -104,6 +110,7 @@ impl Map {
             }
             Map::Append { columns } => append(&x, columns),
             Map::Select { columns } => select(&x, columns),
+            Map::Within { columns, map } => within(x, columns, map),
             Map::UnitRows => divide_rows(x, |row| row.map(|(_, v)| v * v).sum::<f64>().sqrt()),
             Map::RowShares => divide_rows(x, |row| row.map(|(_, v)| v).sum()),
             Map::TermWeights { idf } => weigh_terms(&x, idf),
@@ -135,6 +142,9 @@ impl Map {
                 parts.put("form", "append").put("length", columns.len()).put_array("columns", columns)
             }
             Map::Select { columns } => parts.put("form", "select").put("columns", columns),
+            Map::Within { columns, map } => {
+                parts.put("form", "within").put("columns", columns).put_child("map", map.save())
+            }
             Map::UnitRows => parts.put("form", "unit_rows"),
             Map::RowShares => parts.put("form", "row_shares"),
             Map::TermWeights { idf } => parts.put("form", "term_weights").put_array("idf", idf),
@@ -180,12 +190,17 @@ impl Map {
                 Ok((Map::Append { columns }, k))
             }
             "select" => {
-                let columns: Vec<usize> = parts.get("columns")?;
-                if columns.last().is_some_and(|last| *last >= d) || !columns.is_sorted_by(|a, b| a < b) {
-                    return Err(LoadError(format!("columns to select are not ascending ones of {d}")));
-                }
+                let columns = ascending(parts, d)?;
                 let k = columns.len();
                 Ok((Map::Select { columns }, k))
+            }
+            "within" => {
+                let columns = ascending(parts, d)?;
+                let (map, k) = Map::load(parts.child("map")?, columns.len())?;
+                if k != columns.len() {
+                    return Err(LoadError(format!("a map within {} columns makes {k} of them", columns.len())));
+                }
+                Ok((Map::Within { columns, map: Box::new(map) }, d))
             }
             "unit_rows" => Ok((Map::UnitRows, d)),
             "row_shares" => Ok((Map::RowShares, d)),
@@ -235,6 +250,40 @@ fn select(x: &Matrix, columns: &[usize]) -> Matrix {
             let mut out = SparseRows::new(columns.len());
             for i in 0..x.n_rows() {
                 out.push_row(x.row(i).filter_map(|(j, v)| Some((columns.binary_search(&j).ok()?, v))));
+            }
+            Matrix::Sparse(out)
+        }
+    }
+}
+
+/// The indices of columns, of `d` there are.
+fn ascending(parts: &Parts, d: usize) -> Result<Vec<usize>, LoadError> {
+    let columns: Vec<usize> = parts.get("columns")?;
+    if columns.last().is_some_and(|last| *last >= d) || !columns.is_sorted_by(|a, b| a < b) {
+        return Err(LoadError(format!("columns to select are not ascending ones of {d}")));
+    }
+    Ok(columns)
+}
+
+fn within(x: Cow<Matrix>, columns: &[usize], map: &Map) -> Matrix {
+    let part = map.apply_to(Cow::Owned(select(&x, columns)));
+    match x.into_owned() {
+        Matrix::Dense(mut out) => {
+            let part = part.dense();
+            columns.iter().zip(part.columns()).for_each(|(j, mapped)| out.column_mut(*j).assign(&mapped));
+            Matrix::Dense(out)
+        }
+        Matrix::Sparse(x) => {
+            let mut out = SparseRows::new(x.n_columns());
+            for i in 0..x.n_rows() {
+                let mapped: Vec<(usize, f64)> = match &part {
+                    Matrix::Dense(p) => columns.iter().copied().zip(p.row(i).iter().copied()).collect(),
+                    Matrix::Sparse(p) => p.row(i).map(|(k, v)| (columns[k], v)).collect(),
+                };
+                let others = x.row(i).filter(|(j, _)| columns.binary_search(j).is_err());
+                let mut row: Vec<(usize, f64)> = others.chain(mapped).collect();
+                row.sort_unstable_by_key(|(j, _)| *j);
+                out.push_row(row);
             }
             Matrix::Sparse(out)
         }

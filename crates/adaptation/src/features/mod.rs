@@ -1,4 +1,4 @@
-//! Tables become matrices: missing values are imputed, categories one-hot encoded, columns scaled.
+//! Tables become matrices: missing values are imputed, categories one-hot encoded, texts cut into n-grams, columns scaled.
 //! Fitted on training rows only, saved with the model, applied again at prediction. Beside them, the kernel
 //! features that component methods work in.
 
@@ -8,6 +8,7 @@ mod map;
 mod params;
 mod pipeline;
 mod recolouring;
+mod text;
 
 pub use component_space::{ComponentFeatures, ComponentSpace, Lens, varying};
 pub use encoder::InputProblem;
@@ -15,3 +16,4 @@ pub use map::{DomainMaps, Map};
 pub use params::{FeatureParams, Imputation, MissingIndicator, Scaling, UnseenCategory};
 pub use pipeline::{FittedFeatures, Pipeline};
 pub use recolouring::recoloured;
+pub use text::{Analyzer, Case, TermFrequency, TextParams, TextScaling};

@@ -3,6 +3,8 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::text::TextParams;
+
 /// How tables become matrices. Applied before every method, whatever the method does inside.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
@@ -15,6 +17,13 @@ pub struct FeatureParams {
     pub missing_indicator: MissingIndicator,
     /// What happens at prediction to a category that training never saw.
     pub unseen_category: UnseenCategory,
+    /// How columns of free text become features: each row's text is cut into n-grams, and each n-gram that is kept is one
+    /// column, which is larger the more often the text has it and the fewer other texts do (tf-idf). A missing text counts
+    /// as an empty one; what training never saw counts for nothing.
+    // `None` is not written: files of before there was a choice have a digest of what they say.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "TextParams")]
+    pub text: Option<TextParams>,
 }
 
 /// How columns are scaled.

@@ -7,6 +7,7 @@ use ndarray::{Array1, Axis};
 use super::encoder::{Encoder, InputProblem};
 use super::map::{DomainMaps, Map};
 use super::params::{FeatureParams, Scaling};
+use super::text::TextScaling;
 use crate::context::FitError;
 use crate::data::{DomainTable, Kind, Table};
 use crate::linalg::Matrix;
@@ -65,12 +66,16 @@ impl Pipeline {
         };
         let sources = sources.iter().map(|s| encode(s.borrow())).collect::<Result<Vec<_>, _>>()?;
         let target = encode(target)?;
+        let scaled = scaled_columns(&encoder, &params);
         if params.scaling == Scaling::TfIdf {
             for (x, domain) in sources.iter().chain([&target]).zip(&domains) {
-                check_counts(&encoder, x, &domain.name)?;
+                check_counts(&encoder, x, scaled.as_deref(), &domain.name)?;
             }
         }
-        let maps = scaling(&sources, &target, params.scaling);
+        let maps = match scaled {
+            None => scaling(&sources, &target, params.scaling),
+            Some(columns) => scaling_within(&sources, &target, params.scaling, columns),
+        };
         Ok(FittedFeatures {
             sources: sources.into_iter().zip(&maps.sources).map(|(x, map)| map.apply_to(Cow::Owned(x))).collect(),
             target: maps.target.apply_to(Cow::Owned(target)),
@@ -86,6 +91,11 @@ impl Pipeline {
     /// The words that a column of words had in training.
     pub fn levels_of(&self, name: &str) -> Option<&[String]> {
         self.encoder.levels_of(name)
+    }
+
+    /// Whether any column of the table is free text, which files of older versions have no place for.
+    pub fn has_text(&self) -> bool {
+        self.encoder.has_text()
     }
 
     pub fn params(&self) -> FeatureParams {
@@ -110,7 +120,8 @@ impl Pipeline {
         let large = self.encoder.first_where(&x, |v| v.abs() > LARGEST);
         refused(large, "not_finite", format!("the value is beyond {LARGEST:e}, so that its square is not finite"))?;
         if self.params.scaling == Scaling::TfIdf {
-            let negative = self.encoder.first_where(&x, |v| v < 0.0);
+            let scaled = scaled_columns(&self.encoder, &self.params);
+            let negative = self.encoder.first_among(&x, scaled.as_deref(), |v| v < 0.0);
             refused(negative, "negative_number", "tf_idf takes counts, which are not below 0".into())?;
         }
         Ok(self.target_scaling.apply_to(Cow::Owned(x)))
@@ -127,12 +138,31 @@ impl Pipeline {
     /// [`LoadError`] where sizes do not fit together.
     pub fn load(parts: &Parts) -> Result<Self, LoadError> {
         let encoder: Encoder = parts.get("encoder")?;
+        encoder.check_loaded()?;
         let (target_scaling, width) = Map::load(parts.child("target_scaling")?, encoder.n_outputs())?;
         if width != encoder.n_outputs() {
             return Err(LoadError("the scaling changes the number of columns".into()));
         }
         Ok(Self { params: parts.get("params")?, encoder, target_scaling })
     }
+}
+
+/// The columns that scaling is about, ascending; `None` are all.
+fn scaled_columns(encoder: &Encoder, params: &FeatureParams) -> Option<Vec<usize>> {
+    let apart = params.text.unwrap_or_default().scaling == TextScaling::UnitLength;
+    (apart && encoder.has_text()).then(|| encoder.outputs_beside_text())
+}
+
+/// The maps of one scaling that leave other columns as they are.
+fn scaling_within(sources: &[Matrix], target: &Matrix, of: Scaling, columns: Vec<usize>) -> DomainMaps {
+    if columns.is_empty() || of == Scaling::None {
+        return DomainMaps::identity(sources.len());
+    }
+    let chosen = Map::Select { columns: columns.clone() };
+    let sources: Vec<Matrix> = sources.iter().map(|x| chosen.apply(x)).collect();
+    let maps = scaling(&sources, &chosen.apply(target), of);
+    let within = |map: Map| Map::Within { columns: columns.clone(), map: Box::new(map) };
+    DomainMaps { sources: maps.sources.into_iter().map(within).collect(), target: within(maps.target) }
 }
 
 /// The maps of one scaling.
@@ -160,8 +190,8 @@ fn scaling(sources: &[Matrix], target: &Matrix, scaling: Scaling) -> DomainMaps 
 }
 
 /// Counts are not negative.
-fn check_counts(encoder: &Encoder, x: &Matrix, domain: &str) -> Result<(), FitError> {
-    encoder.first_where(x, |v| v < 0.0).map_or(Ok(()), |(row, column)| {
+fn check_counts(encoder: &Encoder, x: &Matrix, among: Option<&[usize]>, domain: &str) -> Result<(), FitError> {
+    encoder.first_among(x, among, |v| v < 0.0).map_or(Ok(()), |(row, column)| {
         Err(FitError::Invalid {
             pointer: "/features/scaling".into(),
             detail: format!(

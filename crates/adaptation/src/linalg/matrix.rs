@@ -175,14 +175,14 @@ impl Matrix {
 
     /// The first entry that is NaN or infinite, as `(row, column)`.
     pub fn first_not_finite(&self) -> Option<(usize, usize)> {
-        self.first_entry(|v| !v.is_finite())
+        self.first_entry(|_, v| !v.is_finite())
     }
 
-    /// The first stored entry of which `is` holds, as `(row, column)`.
-    pub fn first_entry(&self, is: impl Fn(f64) -> bool) -> Option<(usize, usize)> {
+    /// The first stored entry of whose column and value `is` holds, as `(row, column)`.
+    pub fn first_entry(&self, is: impl Fn(usize, f64) -> bool) -> Option<(usize, usize)> {
         match self {
-            Matrix::Dense(x) => x.indexed_iter().find(|(_, v)| is(**v)).map(|(at, _)| at),
-            Matrix::Sparse(x) => (0..x.n_rows()).find_map(|i| x.row(i).find(|(_, v)| is(*v)).map(|(j, _)| (i, j))),
+            Matrix::Dense(x) => x.indexed_iter().find(|((_, j), v)| is(*j, **v)).map(|(at, _)| at),
+            Matrix::Sparse(x) => (0..x.n_rows()).find_map(|i| x.row(i).find(|(j, v)| is(*j, *v)).map(|(j, _)| (i, j))),
         }
     }
 

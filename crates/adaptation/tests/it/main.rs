@@ -11,3 +11,5 @@ mod methods_reference;
 mod self_training_reference;
 mod stats_reference;
 mod support;
+mod text_models;
+mod text_reference;
