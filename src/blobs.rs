@@ -59,6 +59,7 @@ pub enum BlobError {
 #[derive(Debug, Clone)]
 pub struct Blobs {
     store: Arc<dyn ObjectStore>,
+    root: PathBuf,
     /// Read while a blob is put, written while one is removed: what is just being named is not taken away.
     gate: Arc<RwLock<()>>,
 }
@@ -73,7 +74,7 @@ impl Blobs {
         std::fs::create_dir_all(root).map_err(from_io)?;
         remove_unfinished(root).map_err(from_io)?;
         let store = LocalFileSystem::new_with_prefix(root).map_err(from_store)?.with_fsync(true);
-        Ok(Self { store: Arc::new(store), gate: Arc::default() })
+        Ok(Self { store: Arc::new(store), root: root.to_owned(), gate: Arc::default() })
     }
 
     /// Stores bytes durably and names them. Equal bytes are stored once.
@@ -145,6 +146,18 @@ impl Blobs {
             return Err(BlobError::Corrupt(id.clone()));
         }
         Ok(bytes)
+    }
+
+    /// The file of a blob, for who needs a part of it. Its bytes are not checked against its name.
+    ///
+    /// # Errors
+    /// A blob that is missing, unavailable storage.
+    pub async fn file(&self, id: &BlobId) -> Result<PathBuf, BlobError> {
+        if !self.exists(id).await? {
+            return Err(BlobError::Missing(id.clone()));
+        }
+        let (folder, file) = id.0.split_at(2);
+        Ok(self.root.join(folder).join(file))
     }
 
     /// # Errors

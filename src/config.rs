@@ -58,7 +58,7 @@ pub struct Given {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub crash_limit: Option<i64>,
 
-    /// Bytes of one upload; it is held in memory once while it is read. [default: 1 GiB]
+    /// Bytes of one upload, packed or not; it lies on disk while it is read piece by piece. [default: 4 GiB]
     #[arg(long, value_name = "BYTES", env = "ADAPTD_MAX_UPLOAD_BYTES")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_upload_bytes: Option<u64>,
@@ -160,7 +160,7 @@ impl Default for Options {
             job_threads: std::thread::available_parallelism().map_or(1, |n| (n.get() - 1).max(1)),
             job_memory_bytes: 8 << 30,
             crash_limit: 3,
-            max_upload_bytes: 1 << 30,
+            max_upload_bytes: 4 << 30,
             max_document_bytes: 64 << 20,
             max_rows: 10_000_000,
             max_columns: 20_000,

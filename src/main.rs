@@ -9,6 +9,7 @@ use clap::Parser;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
+    spare_huge_pages();
     match cli::run(Cli::parse()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -16,4 +17,12 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// Tells the kernel to back memory by small pages. The allocator asks for huge ones, of which an idle service would fill
+/// sixteen MiB and an upload would have more cleared than it uses; matrix products are no slower for it (measured).
+fn spare_huge_pages() {
+    // Where the kernel will not, memory is only less well used.
+    #[cfg(target_os = "linux")]
+    let _ = rustix::thread::disable_transparent_huge_pages(true);
 }

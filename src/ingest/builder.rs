@@ -8,10 +8,13 @@ use std::collections::HashMap;
 use adaptation::data::Values;
 use jiff::civil::Date;
 
+use super::error::{IngestError, Place};
 use super::numbers;
 
 /// What a words column may hold in its dictionary before it is taken for text, in a file that is read by chunks.
 const MOST_LEVEL_BYTES: usize = 4 << 20;
+/// What the classes of a label or the groups may take, which are kept however many they are.
+const MOST_CLASS_BYTES: usize = 64 << 20;
 /// A level beside its letters: two strings and their place in the index.
 const LEVEL_OVERHEAD: usize = 80;
 
@@ -55,6 +58,19 @@ impl Words {
 
     pub(super) fn is_overfull(&self) -> bool {
         self.level_bytes > MOST_LEVEL_BYTES
+    }
+
+    /// # Errors
+    /// More distinct words than classes or groups can sensibly have.
+    pub(super) fn check_levels(&self, column: &str) -> Result<(), IngestError> {
+        if self.level_bytes <= MOST_CLASS_BYTES {
+            return Ok(());
+        }
+        let n = self.levels.len();
+        let message = format!(
+            "column {column:?} holds more than {n} distinct words, too many for classes or groups; give it another role"
+        );
+        Err(IngestError::invalid_at(Place::column(column), message))
     }
 
     /// Most words are another, or they are prose: a dictionary would hold most of the column.
@@ -265,6 +281,15 @@ impl TextColumn {
             State::Words(words) => 8 * words.len(),
             State::Text(v) => 24 * v.len() + self.n_text_bytes,
             State::Unknown(_) | State::Again(_) => 0,
+        }
+    }
+
+    /// # Errors
+    /// See [`Words::check_levels`].
+    pub(super) fn check_levels(&self, column: &str) -> Result<(), IngestError> {
+        match &self.state {
+            State::Words(words) => words.check_levels(column),
+            _ => Ok(()),
         }
     }
 

@@ -113,8 +113,10 @@ impl<'a> ArrowColumns<'a> {
         let mut chunk = Vec::with_capacity(self.columns.len());
         for (j, (column, field)) in self.columns.iter_mut().zip(&self.fields).enumerate() {
             if let Building::Words(words) = column
-                && !self.pinned[j]
+                && self.pinned[j]
             {
+                words.check_levels(field.name())?;
+            } else if let Building::Words(words) = column {
                 if is_first && (words.is_overfull() || words.are_text()) {
                     *column = Building::Text(std::mem::take(words).into_text());
                 } else if !is_first && words.is_overfull() && !self.overfull.contains(&j) {

@@ -77,7 +77,7 @@ pub struct Limits {
 impl Default for Limits {
     fn default() -> Self {
         Self {
-            bytes: 2 << 30,
+            bytes: 4 << 30,
             decompressed_bytes: 1 << 30,
             unpack_ratio: 250,
             rows: 10_000_000,
@@ -88,10 +88,23 @@ impl Default for Limits {
     }
 }
 
+/// Cells and unpacked bytes of a table that is kept in memory while a client waits.
+const MOST_KEPT_CELLS: usize = 1 << 25;
+const MOST_KEPT_BYTES: u64 = 1 << 30;
+
 /// Whatever its ratio, this much may always be unpacked.
 const UNPACK_FREELY: u64 = 64 << 20;
 
 impl Limits {
+    /// For a table that is kept in memory.
+    pub fn kept(self) -> Self {
+        Self {
+            cells: self.cells.min(MOST_KEPT_CELLS),
+            decompressed_bytes: self.decompressed_bytes.min(MOST_KEPT_BYTES),
+            ..self
+        }
+    }
+
     /// Whether so many packed bytes may become so many unpacked ones.
     pub(super) fn may_unpack(&self, packed: u64, unpacked: u64) -> bool {
         unpacked <= self.decompressed_bytes && unpacked <= packed.saturating_mul(self.unpack_ratio).max(UNPACK_FREELY)

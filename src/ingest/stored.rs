@@ -11,6 +11,7 @@ use std::fs::File;
 use std::io::{self, Seek, Write};
 use std::sync::Arc;
 
+use super::source::Source;
 use adaptation::data::{Column, Kind, Table, Values};
 use arrow::array::{
     Array, ArrayRef, AsArray, BooleanArray, Float64Array, Int64Array, LargeStringArray, RecordBatch,
@@ -251,15 +252,16 @@ pub(super) fn levels_of(values: &Values) -> Option<&[String]> {
 /// # Errors
 /// Bytes that this module did not write. The blob's hash was checked before, so this is a newer format or a defect.
 pub fn read_parquet(bytes: Bytes) -> Result<Table, StoredError> {
-    read_rows(bytes, 0, usize::MAX)
+    read_rows(&bytes.into(), 0, usize::MAX)
 }
 
-/// At most `limit` rows of a stored form, those after the first `offset`.
+/// At most `limit` rows of a stored form, those after the first `offset`: of a file only the groups that hold them are
+/// read.
 ///
 /// # Errors
 /// As [`read_parquet`].
-pub fn read_rows(bytes: Bytes, offset: usize, limit: usize) -> Result<Table, StoredError> {
-    let builder = ParquetRecordBatchReaderBuilder::try_new(bytes).map_err(StoredError::Read)?;
+pub fn read_rows(source: &Source, offset: usize, limit: usize) -> Result<Table, StoredError> {
+    let builder = ParquetRecordBatchReaderBuilder::try_new(source.clone()).map_err(StoredError::Read)?;
     let schema = Arc::clone(builder.schema());
     let format = schema.metadata().get(FORMAT_KEY);
     let is_old = format.is_some_and(|f| OLD_FORMATS.contains(&f.as_str()));
@@ -273,7 +275,7 @@ pub fn read_rows(bytes: Bytes, offset: usize, limit: usize) -> Result<Table, Sto
     };
     let n_dense = if sparse.is_empty() { schema.fields().len() } else { schema.fields().len().saturating_sub(2) };
     let all = offset == 0 && limit == usize::MAX;
-    let builder = if all { builder } else { builder.with_offset(offset).with_limit(limit) };
+    let builder = if all { builder } else { some_rows(builder, offset, limit) };
     let reader = builder.build().map_err(StoredError::Read)?;
     let batches = reader.collect::<Result<Vec<_>, _>>().map_err(|e| StoredError::Read(e.into()))?;
     let described =
@@ -296,6 +298,26 @@ pub fn read_rows(bytes: Bytes, offset: usize, limit: usize) -> Result<Table, Sto
     }
     columns.extend(dense);
     Ok(Table::new(columns))
+}
+
+/// Rows of the groups that hold any of them.
+fn some_rows(
+    builder: ParquetRecordBatchReaderBuilder<Source>,
+    offset: usize,
+    limit: usize,
+) -> ParquetRecordBatchReaderBuilder<Source> {
+    let (mut start, mut before) = (0, 0);
+    let mut groups = Vec::new();
+    for (i, group) in builder.metadata().row_groups().iter().enumerate() {
+        let end = start + usize::try_from(group.num_rows()).unwrap_or(0);
+        if end <= offset {
+            before = end;
+        } else if start < offset.saturating_add(limit) {
+            groups.push(i);
+        }
+        start = end;
+    }
+    builder.with_row_groups(groups).with_offset(offset - before).with_limit(limit)
 }
 
 /// Form 3.

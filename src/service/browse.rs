@@ -9,7 +9,7 @@ use super::domains::{PutDomain, columns_of, of_ingest, stale};
 use super::error::{Code, ServiceError};
 use super::scratch::hex;
 use super::{DomainOptions, Service};
-use crate::ingest::{self, Assigned, RoleRequest, stored};
+use crate::ingest::{self, Assigned, RoleRequest, Source, stored};
 use crate::records::{
     Cursor, DomainId, DomainVersionRecord, Expected, NewDomainVersion, PageRequest, Reference, TenantId,
 };
@@ -70,9 +70,11 @@ impl Service {
             return Err(ServiceError::parameter(Code::ColumnNotFound, "columns", detail));
         }
         let limit = page.limit as usize;
-        let bytes = self.blob(&version.blob).await?;
+        let id = version.blob.parse().map_err(ServiceError::internal)?;
+        let path = self.blobs.file(&id).await?;
         let read = move || {
-            let table = stored::read_rows(bytes, offset, limit).map_err(ServiceError::internal)?;
+            let source = Source::file(path).map_err(ServiceError::internal)?;
+            let table = stored::read_rows(&source, offset, limit).map_err(ServiceError::internal)?;
             Ok::<_, ServiceError>(if columns.is_empty() { table } else { select(table, &columns) })
         };
         let table = tokio::task::spawn_blocking(read).await.map_err(ServiceError::internal)??;

@@ -105,7 +105,8 @@ impl Service {
                 call.answer(&rows)
             }),
             PredictInput::File { bytes, options } => {
-                let settings = self.ingest_options(&options);
+                let mut settings = self.ingest_options(&options);
+                settings.limits = settings.limits.kept();
                 Box::new(move || {
                     let table = ingest::read_rows(&bytes.into(), &settings).map_err(|e| of_ingest(&e))?;
                     call.answer(&InlineRows::of_file(table))

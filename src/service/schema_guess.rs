@@ -55,7 +55,8 @@ impl Service {
     /// # Errors
     /// As an upload; a part of a file that can only be read as a whole.
     pub async fn guess_schema(&self, part: FilePart, options: DomainOptions) -> Result<SchemaGuess, ServiceError> {
-        let (settings, coding) = (self.ingest_options(&options), options.coding);
+        let (mut settings, coding) = (self.ingest_options(&options), options.coding);
+        settings.limits = settings.limits.kept();
         let run = move || guess(part, coding, &settings);
         tokio::task::spawn_blocking(run).await.map_err(ServiceError::internal)?
     }

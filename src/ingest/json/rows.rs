@@ -95,6 +95,9 @@ impl<'a> Rows<'a> {
         for (name, cells) in &mut self.columns {
             let is_pinned = self.options.is_pinned(name);
             self.is_again |= cells.settle(n, is_first, is_pinned) == Put::Changed && !is_first;
+            if let Cells::OtherWords(words) = cells {
+                words.check_levels(name)?;
+            }
             chunk.push(Column { name: name.clone(), values: cells.take(n) });
         }
         self.n_taken = self.n_rows;

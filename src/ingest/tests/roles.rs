@@ -66,7 +66,7 @@ fn prose_is_text_and_a_feature() {
     assert_eq!(prose.roles, [Role::Feature, Role::Feature]);
     assert!(prose.notes[0].contains("free text") && prose.notes[0].contains("ignore="), "{:?}", prose.notes);
     let aside = with(|o| o.roles.ignore = vec!["comment".into()]);
-    let aside = read(&Bytes::from(format!("f,comment\n{rows}")), &aside).unwrap();
+    let aside = read(&format!("f,comment\n{rows}").into(), &aside).unwrap();
     assert_eq!((aside.roles[1], aside.notes.len()), (Role::Ignore, 0));
 }
 
