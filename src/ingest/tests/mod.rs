@@ -1,6 +1,7 @@
 //! Every way in which an upload can be bad has its code, its place and its cure; every good one is read as it is meant.
 
 mod arrow;
+mod chunks;
 mod csv;
 mod dialect;
 mod json;
