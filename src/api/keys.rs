@@ -11,11 +11,12 @@ use super::App;
 use super::conditional::by_content;
 use super::extract::{JsonBody, Path, Query};
 use super::headers::value;
+use super::idempotency::{replayed, request_key};
 use super::pages::{Listing, PageQuery, listing};
 use super::problem::Problem;
 use super::security::{Known, Tenant};
 use crate::records::{KeyId, KeyRecord, Timestamp};
-use crate::service::{Code, FreshKey, NewKey, RotateKey, ServiceError};
+use crate::service::{Code, FreshKey, NewKey, Once, RotateKey, ServiceError};
 
 /// A key, without its secret.
 #[derive(Debug, Serialize, ToSchema)]
@@ -39,21 +40,35 @@ pub struct KeyView {
 /// A key with its secret.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct FreshKeyView {
-    /// The secret: to be sent as `Authorization: Bearer ak_…`. It is not shown again.
-    pub token: String,
+    /// The secret: to be sent as `Authorization: Bearer ak_…`. It is not shown again: null in the answer to a request that
+    /// made the key before (`Idempotency-Replayed: true`).
+    pub token: Option<String>,
     pub key: KeyView,
 }
 
 /// Make a key.
 ///
 /// It belongs to the tenant of the caller and cannot allow what the caller may not. From the first key on, every
-/// request needs one.
+/// request needs one. The secret is stored nowhere: who sends the request again, because the answer was lost, gets the key
+/// with `token: null`, and a secret by `/v1/keys/{id}/rotate`.
 #[utoipa::path(post, path = "/v1/keys", tag = "keys", request_body = inline(Object),
+    params(("Idempotency-Key" = Option<String>, Header, description = "The same key makes one key; kept for a day")),
     responses((status = 201, body = FreshKeyView)))]
-pub async fn create(State(app): State<App>, Known(caller): Known, body: JsonBody<NewKey>) -> Result<Response, Problem> {
-    let fresh = app.service.create_key(&caller, body.value).await?;
-    let location = value(&format!("/v1/keys/{}", fresh.record.id));
-    Ok((StatusCode::CREATED, [(header::LOCATION, location), NO_STORE], Json(FreshKeyView::from(fresh))).into_response())
+pub async fn create(
+    State(app): State<App>,
+    Known(caller): Known,
+    headers: HeaderMap,
+    body: JsonBody<NewKey>,
+) -> Result<Response, Problem> {
+    let request = request_key(&headers, "POST /v1/keys", &body.bytes)?;
+    let answer = |view: FreshKeyView| {
+        let location = value(&format!("/v1/keys/{}", view.key.id));
+        (StatusCode::CREATED, [(header::LOCATION, location), NO_STORE], Json(view)).into_response()
+    };
+    Ok(match app.service.create_key(&caller, body.value, request).await? {
+        Once::New(fresh) => answer(fresh.into()),
+        Once::Replayed(key) => replayed(answer(FreshKeyView { token: None, key: key.into() })),
+    })
 }
 
 /// List keys, newest first.
@@ -135,6 +150,6 @@ impl From<KeyRecord> for KeyView {
 
 impl From<FreshKey> for FreshKeyView {
     fn from(fresh: FreshKey) -> Self {
-        Self { token: fresh.token, key: fresh.record.into() }
+        Self { token: Some(fresh.token), key: fresh.record.into() }
     }
 }

@@ -13,6 +13,7 @@ mod events;
 mod extract;
 mod headers;
 mod health;
+mod idempotency;
 mod jobs;
 mod keys;
 pub mod listen;

@@ -10,10 +10,11 @@ use sha2::{Digest, Sha256};
 
 use super::error::{Code, ServiceError};
 use super::jobs::check_cursor;
+use super::requests::{Once, RequestKey, made_by_same, odd};
 use super::scratch::hex;
 use super::spec::duration_in;
 use super::{Page, Service, cut, one_more};
-use crate::records::{KeyId, KeyRecord, PageRequest, Rotation, Scope, TenantId, Timestamp};
+use crate::records::{KeyId, KeyRecord, Made, PageRequest, Rotation, Scope, TenantId, Timestamp};
 use crate::store::Store;
 
 /// Who sends a request, and what it may ask for.
@@ -133,9 +134,16 @@ impl Service {
         Ok(Caller { tenant: key.tenant, key: Some(key.id), scopes: key.scopes })
     }
 
+    /// Makes a key. A request that is sent again gets the key without its secret, which is stored nowhere.
+    ///
     /// # Errors
     /// If the name or the time is none, or the key would allow more than the caller may.
-    pub async fn create_key(&self, caller: &Caller, new: NewKey) -> Result<FreshKey, ServiceError> {
+    pub async fn create_key(
+        &self,
+        caller: &Caller,
+        new: NewKey,
+        key: Option<RequestKey>,
+    ) -> Result<Once<FreshKey, KeyRecord>, ServiceError> {
         if let Some(scope) = new.scopes.iter().find(|scope| !caller.may(**scope)) {
             let detail = format!("a key cannot give the scope {scope}, which it lacks");
             return Err(ServiceError::at(Code::ScopeEscalation, "/scopes", detail));
@@ -146,9 +154,15 @@ impl Service {
                           give it admin or keys:write";
             return Err(ServiceError::at(Code::InvalidParameter, "/scopes", detail));
         }
-        let fresh = make_key(self.store.as_ref(), caller.tenant.clone(), new, self.clock.now()).await?;
+        let now = self.clock.now();
+        let fresh = draft_key(caller.tenant.clone(), new, now)?;
+        let request = self.keyed(&caller.tenant, key, now);
+        if let Some(earlier) = self.store.create_key(fresh.record.clone(), request).await? {
+            let Made::Key(id) = made_by_same(earlier)? else { return Err(odd()) };
+            return Ok(Once::Replayed(self.read_key(&caller.tenant, id).await?));
+        }
         self.keys.put(fresh.record.clone());
-        Ok(fresh)
+        Ok(Once::New(fresh))
     }
 
     /// # Errors
@@ -209,6 +223,12 @@ pub async fn make_key(
     new: NewKey,
     now: Timestamp,
 ) -> Result<FreshKey, ServiceError> {
+    let fresh = draft_key(tenant, new, now)?;
+    store.create_key(fresh.record.clone(), None).await?;
+    Ok(fresh)
+}
+
+fn draft_key(tenant: TenantId, new: NewKey, now: Timestamp) -> Result<FreshKey, ServiceError> {
     let invalid = |pointer: &str, detail: &str| ServiceError::at(Code::InvalidParameter, pointer, detail);
     let name = new.name.trim();
     if name.is_empty() || name.chars().count() > MAX_NAME_CHARS || name.chars().any(char::is_control) {
@@ -231,7 +251,6 @@ pub async fn make_key(
         expires_at: expires_in.map(|time| now.plus(time)),
         revoked_at: None,
     };
-    store.create_key(record.clone()).await?;
     Ok(FreshKey { token: token(id, &secret), record })
 }
 

@@ -17,6 +17,7 @@ mod keys;
 mod model_cache;
 mod models;
 mod predict;
+mod requests;
 mod resolve;
 mod rows;
 mod schema_guess;
@@ -47,11 +48,12 @@ pub use domains::{DomainOptions, InlineDomain, PutDomain};
 pub use dry_run::DryRun;
 pub use error::{Code, Fault, Place, ServiceError};
 pub use events::{EventPage, EventStream};
-pub use jobs::{CancelledJob, NewJobContext, Submitted, Wait};
+pub use jobs::{CancelledJob, NewJobContext, Wait};
 pub use keys::{Caller, FreshKey, NewKey, RotateKey, make_key};
 pub use model_cache::ModelCache;
 pub use models::ModelWithVersion;
 pub use predict::{PredictInput, PredictOptions, Predicted, include_of};
+pub use requests::{Once, RequestKey};
 pub use rows::PredictDocument;
 pub use schema_guess::{FilePart, GUESS_BYTES, GuessedColumn, SchemaGuess};
 pub use scratch::{Received, Upload};
@@ -85,6 +87,7 @@ pub struct Service {
     models: ModelCache,
     keys: keys::Keyring,
     found: found::FoundModels,
+    in_progress: requests::InProgress,
     /// One for each core: more long predictions at a time would only take each other's caches.
     predicting: Arc<Semaphore>,
     scratch: scratch::Scratch,
@@ -121,6 +124,7 @@ impl Service {
             clock: with.clock,
             models: ModelCache::new(limits.model_cache_bytes),
             found: found::FoundModels::default(),
+            in_progress: requests::InProgress::default(),
             predicting: Arc::new(Semaphore::new(std::thread::available_parallelism().map_or(1, usize::from))),
             limits,
             scratch,

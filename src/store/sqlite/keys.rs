@@ -4,11 +4,22 @@ use sqlx::Row as _;
 use sqlx::sqlite::{SqlitePool, SqliteRow};
 
 use super::super::StoreError;
-use super::rows;
 use super::writer::Tx;
-use crate::records::{KeyId, KeyRecord, PageRequest, PreviousSecret, Rotation, TenantId, Timestamp};
+use super::{requests, rows};
+use crate::records::{
+    Earlier, KeyId, KeyRecord, KeyedRequest, Made, PageRequest, PreviousSecret, Rotation, TenantId, Timestamp,
+};
 
-pub(super) async fn create(tx: &mut Tx, new: &KeyRecord) -> Result<(), StoreError> {
+pub(super) async fn create(
+    tx: &mut Tx,
+    new: &KeyRecord,
+    request: Option<KeyedRequest>,
+) -> Result<Option<Earlier>, StoreError> {
+    if let Some(request) = &request
+        && let Some(earlier) = requests::begin(tx, request).await?
+    {
+        return Ok(Some(earlier));
+    }
     sqlx::query("INSERT INTO tenants (id) VALUES (?1) ON CONFLICT (id) DO NOTHING")
         .bind(&new.tenant.0)
         .execute(&mut tx.connection)
@@ -25,7 +36,10 @@ pub(super) async fn create(tx: &mut Tx, new: &KeyRecord) -> Result<(), StoreErro
         .bind(new.expires_at.map(Timestamp::millis))
         .execute(&mut tx.connection)
         .await?;
-    Ok(())
+    if let Some(request) = &request {
+        requests::remember(tx, request, Made::Key(new.id)).await?;
+    }
+    Ok(None)
 }
 
 pub(super) async fn all(readers: &SqlitePool) -> Result<Vec<KeyRecord>, StoreError> {
