@@ -47,6 +47,7 @@ pub enum Put {
 
 /// What became of a job that was to be created.
 #[derive(Debug, Clone, PartialEq)]
+#[expect(clippy::large_enum_variant, reason = "there is one a request, which is moved twice")]
 pub enum Creation {
     Created(JobRecord),
     /// The client's key was used before.
