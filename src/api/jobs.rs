@@ -260,7 +260,9 @@ pub async fn metrics(
 
 /// The file that a job of kind `predict` left.
 ///
-/// `job_state_conflict` until it has succeeded, and where it never will.
+/// A row for each of the domain, in its order; the column that has the role `id` in the domain comes first, under its name.
+/// Needs `data:read` beside `jobs:read`, as rows do. `job_state_conflict` until the job has succeeded, and where it never
+/// will.
 #[utoipa::path(get, path = "/v1/jobs/{id}/result", tag = "jobs",
     params(("id" = String, Path, description = "Id of the job", example = "job_0197f1c2-7a30-7cc0-8000-0123456789ab")),
     responses((status = 200, description = "The file, in the format that the job was asked for",

@@ -36,7 +36,7 @@ pub use crate::ingest::{
     BadDialect, Coding, CsvOptions, Delimiter, Dialect, Format, HeaderRow, MissingMarks, Quote, RoleRequest,
     TextEncoding,
 };
-pub use crate::predictions::Form;
+pub use crate::predictions::{Form, cell};
 pub use crate::records::{FileFormat, Include};
 pub use crate::store::{Aliases, Lineage};
 pub use aliases::{ModelPatch, PutAlias};
