@@ -172,6 +172,7 @@ pub async fn put(
     let refused = |e: crate::records::BadName| ServiceError::parameter(Code::InvalidParameter, "name", e.to_string());
     let name = name.parse::<Name>().map_err(refused)?;
     let options = query.options(&headers)?;
+    let _place = app.service.upload_place()?;
     let mut upload = app.service.begin_upload().await?;
     let mut chunks = Chunks::new(body, app.limits.body_idle);
     while let Some(chunk) = chunks.next().await? {

@@ -22,7 +22,7 @@ use crate::service::{Code, FreshKey, NewKey, Once, RotateKey, ServiceError};
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(example = json!({"id": "key_019ab3f2-5c1e-7d3a-9b1f-2f4c6d8e0a12", "object": "key", "name": "ci",
     "scopes": ["domains:write", "jobs:write"], "created_at": "2026-11-23T18:03:55.120Z", "expires_at": null,
-    "revoked_at": null}))]
+    "revoked_at": null, "rate_limit": {"requests": 600, "window": "PT60S"}}))]
 pub struct KeyView {
     pub id: String,
     /// Always `key`.
@@ -35,6 +35,16 @@ pub struct KeyView {
     pub expires_at: Option<Timestamp>,
     #[schema(value_type = Option<String>, format = DateTime)]
     pub revoked_at: Option<Timestamp>,
+    /// How often the key may ask; null: as often as it likes.
+    pub rate_limit: Option<RateLimitView>,
+}
+
+/// So many requests in so long.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct RateLimitView {
+    pub requests: u32,
+    /// ISO 8601 duration.
+    pub window: String,
 }
 
 /// A key with its secret.
@@ -144,6 +154,9 @@ impl From<KeyRecord> for KeyView {
             created_at: key.created_at,
             expires_at: key.expires_at,
             revoked_at: key.revoked_at,
+            rate_limit: key
+                .rate_limit
+                .map(|limit| RateLimitView { requests: limit.requests, window: format!("PT{}S", limit.window_s) }),
         }
     }
 }

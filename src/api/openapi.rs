@@ -80,6 +80,7 @@ fn add_security(document: &mut Value) {
             let with = |scopes: &[&str]| json!([{}, {"key": scopes}]);
             match access(&method, path) {
                 Some(Access::Needs(scope)) => operation["security"] = with(&[scope.as_str()]),
+                Some(Access::NeedsBoth(a, b)) => operation["security"] = with(&[a.as_str(), b.as_str()]),
                 Some(Access::Known) | None => operation["security"] = with(&[]),
                 Some(Access::Public) => operation["security"] = json!([]),
             }
@@ -226,8 +227,13 @@ fn add_bodies(document: &mut Value) {
             "name": {"type": "string", "minLength": 1, "maxLength": 100},
             "scopes": {"type": "array", "minItems": 1,
                        "items": {"type": "string", "enum": Scope::ALL.map(Scope::as_str)}},
-            "expires_in": duration}},
-        "example": {"name": "ci", "scopes": ["domains:write", "jobs:write", "jobs:read"], "expires_in": "P90D"}}}});
+            "expires_in": duration,
+            "rate_limit": {"type": ["object", "null"], "required": ["requests", "window"], "additionalProperties": false,
+                "description": "How often the key may ask; without it as often as it likes", "properties": {
+                    "requests": {"type": "integer", "minimum": 1, "maximum": 1_000_000},
+                    "window": {"type": "string", "description": "ISO 8601 duration of whole seconds, at most a day"}}}}},
+        "example": {"name": "ci", "scopes": ["domains:write", "jobs:write", "jobs:read"], "expires_in": "P90D",
+                    "rate_limit": {"requests": 600, "window": "PT1M"}}}}});
     paths["/v1/keys/{id}/rotate"]["post"]["requestBody"] = json!({"required": true, "content": {"application/json": {
         "schema": {"type": "object", "additionalProperties": false, "properties": {"grace": duration}},
         "example": {"grace": "PT1H"}}}});

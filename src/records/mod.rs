@@ -16,7 +16,7 @@ pub use domain::{ColumnRecord, DomainRecord, DomainVersionRecord, NewDomainVersi
 pub use expected::Expected;
 pub use ids::{DomainId, Id, JobId, KeyId, ModelId, Prefix, RequestId, TenantId};
 pub use job::{Intent, JobError, JobEvent, JobFile, JobFilter, JobKind, JobRecord, JobState, NewJob, Progress};
-pub use key::{KeyRecord, PreviousSecret, Rotation, Scope};
+pub use key::{KeyRecord, PreviousSecret, RateLimit, Rotation, Scope};
 pub use model::{AliasRecord, ModelChange, ModelRecord, ModelVersionRecord, NewAlias, NewModelVersion};
 pub use name::{Alias, BadName, ModelReference, Name, Reference, VersionedReference, Which};
 pub use page::{Cursor, PageRequest};

@@ -17,6 +17,7 @@ mod keys;
 mod model_cache;
 mod models;
 mod predict;
+mod rates;
 mod requests;
 mod resolve;
 mod rows;
@@ -53,6 +54,7 @@ pub use keys::{Caller, FreshKey, NewKey, RotateKey, make_key};
 pub use model_cache::ModelCache;
 pub use models::ModelWithVersion;
 pub use predict::{PredictInput, PredictOptions, Predicted, include_of};
+pub use rates::{NewRateLimit, Quota};
 pub use requests::{Once, RequestKey};
 pub use rows::PredictDocument;
 pub use schema_guess::{FilePart, GUESS_BYTES, GuessedColumn, SchemaGuess};
@@ -76,6 +78,7 @@ pub struct Limits {
     pub max_queued_jobs: i64,
     pub keep_keys: Duration,
     pub model_cache_bytes: u64,
+    pub max_uploads: usize,
 }
 
 /// The use cases over their collaborators.
@@ -90,6 +93,7 @@ pub struct Service {
     in_progress: requests::InProgress,
     /// One for each core: more long predictions at a time would only take each other's caches.
     predicting: Arc<Semaphore>,
+    uploads: Arc<Semaphore>,
     scratch: scratch::Scratch,
     stopping: CancellationToken,
 }
@@ -126,6 +130,7 @@ impl Service {
             found: found::FoundModels::default(),
             in_progress: requests::InProgress::default(),
             predicting: Arc::new(Semaphore::new(std::thread::available_parallelism().map_or(1, usize::from))),
+            uploads: Arc::new(Semaphore::new(limits.max_uploads)),
             limits,
             scratch,
             stopping: with.stopping,

@@ -7,7 +7,8 @@ use super::super::StoreError;
 use super::writer::Tx;
 use super::{requests, rows};
 use crate::records::{
-    Earlier, KeyId, KeyRecord, KeyedRequest, Made, PageRequest, PreviousSecret, Rotation, TenantId, Timestamp,
+    Earlier, KeyId, KeyRecord, KeyedRequest, Made, PageRequest, PreviousSecret, RateLimit, Rotation, TenantId,
+    Timestamp,
 };
 
 pub(super) async fn create(
@@ -24,8 +25,9 @@ pub(super) async fn create(
         .bind(&new.tenant.0)
         .execute(&mut tx.connection)
         .await?;
-    let sql = "INSERT INTO keys (id, tenant_id, name, scopes, secret_hash, created_at, expires_at)
-      VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
+    let sql = "INSERT INTO keys (id, tenant_id, name, scopes, secret_hash, created_at, expires_at, rate_requests,
+        rate_window_s)
+      VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)";
     sqlx::query(sql)
         .bind(new.id.to_string())
         .bind(&new.tenant.0)
@@ -34,6 +36,8 @@ pub(super) async fn create(
         .bind(&new.secret_hash)
         .bind(new.created_at.millis())
         .bind(new.expires_at.map(Timestamp::millis))
+        .bind(new.rate_limit.map(|limit| limit.requests))
+        .bind(new.rate_limit.map(|limit| limit.window_s))
         .execute(&mut tx.connection)
         .await?;
     if let Some(request) = &request {
@@ -97,6 +101,8 @@ pub(super) async fn rotate(
 fn key(row: &SqliteRow) -> Result<KeyRecord, StoreError> {
     let until = rows::time_or_null(row, "previous_until")?;
     let hash = row.try_get::<Option<String>, _>("previous_hash")?;
+    let requests = row.try_get::<Option<u32>, _>("rate_requests")?;
+    let window_s = row.try_get::<Option<u32>, _>("rate_window_s")?;
     Ok(KeyRecord {
         id: rows::parsed(row, "id")?,
         tenant: TenantId(row.try_get("tenant_id")?),
@@ -107,5 +113,6 @@ fn key(row: &SqliteRow) -> Result<KeyRecord, StoreError> {
         created_at: rows::time(row, "created_at")?,
         expires_at: rows::time_or_null(row, "expires_at")?,
         revoked_at: rows::time_or_null(row, "revoked_at")?,
+        rate_limit: requests.zip(window_s).map(|(requests, window_s)| RateLimit { requests, window_s }),
     })
 }

@@ -10,6 +10,7 @@ mod formats;
 mod hostile;
 mod jobs;
 mod keys;
+mod limits;
 mod metrics;
 mod models;
 mod predict;
