@@ -105,8 +105,8 @@ pub struct Given {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub header_timeout_s: Option<u64>,
 
-    /// Seconds without a byte after which a body on its way in is given up, so that slow clients do
-    /// not hold connections for ever. [default: 30]
+    /// Seconds after which a body on its way in that has brought less than 1 KiB in them is given up, so that slow clients
+    /// do not hold connections for ever. [default: 30]
     #[arg(long, value_name = "SECONDS", env = "ADAPTD_BODY_IDLE_S")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub body_idle_s: Option<u64>,

@@ -10,6 +10,7 @@ mod deletion;
 mod domains;
 mod dry_run;
 mod events;
+mod examples;
 mod extract;
 mod headers;
 mod health;
