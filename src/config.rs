@@ -94,8 +94,19 @@ pub struct Given {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub model_cache_bytes: Option<u64>,
 
-    /// Seconds without a byte after which a body on its way in is given up, so that slow clients do
-    /// not hold connections for ever. [default: 30]
+    /// Uploads of domains at a time; each holds its file in memory while it is read. Beyond it, new ones are answered 503
+    /// overloaded. [default: 16]
+    #[arg(long, value_name = "N", env = "ADAPTD_MAX_UPLOADS")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_uploads: Option<usize>,
+
+    /// Seconds in which a client has to finish its request line and headers, else it is let go. [default: 15]
+    #[arg(long, value_name = "SECONDS", env = "ADAPTD_HEADER_TIMEOUT_S")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub header_timeout_s: Option<u64>,
+
+    /// Seconds after which a body on its way in that has brought less than 1 KiB in them is given up, so that slow clients
+    /// do not hold connections for ever. [default: 30]
     #[arg(long, value_name = "SECONDS", env = "ADAPTD_BODY_IDLE_S")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub body_idle_s: Option<u64>,
@@ -145,6 +156,8 @@ pub struct Options {
     pub max_predict_rows: usize,
     pub max_queued_jobs: i64,
     pub model_cache_bytes: u64,
+    pub max_uploads: usize,
+    pub header_timeout_s: u64,
     pub body_idle_s: u64,
     pub grace_s: u64,
     pub log_format: LogFormat,
@@ -167,6 +180,8 @@ impl Default for Options {
             max_predict_rows: 100_000,
             max_queued_jobs: 200_000,
             model_cache_bytes: 512 << 20,
+            max_uploads: 16,
+            header_timeout_s: 15,
             body_idle_s: 30,
             grace_s: 6,
             log_format: LogFormat::Human,
@@ -206,6 +221,8 @@ impl Options {
             ("max_columns", self.max_columns as u64),
             ("max_predict_rows", self.max_predict_rows as u64),
             ("max_queued_jobs", u64::try_from(self.max_queued_jobs).unwrap_or(0)),
+            ("max_uploads", self.max_uploads as u64),
+            ("header_timeout_s", self.header_timeout_s),
             ("body_idle_s", self.body_idle_s),
         ];
         if self.grace_s > MAX_GRACE_S {
@@ -228,11 +245,16 @@ impl Options {
             // The draft's usual day: a client that retries later than that asks anew.
             keep_keys: Duration::from_secs(24 * 3600),
             model_cache_bytes: self.model_cache_bytes,
+            max_uploads: self.max_uploads,
         }
     }
 
     pub fn http_limits(&self) -> HttpLimits {
-        HttpLimits { max_document_bytes: self.max_document_bytes, body_idle: Duration::from_secs(self.body_idle_s) }
+        HttpLimits {
+            max_document_bytes: self.max_document_bytes,
+            header_timeout: Duration::from_secs(self.header_timeout_s),
+            body_idle: Duration::from_secs(self.body_idle_s),
+        }
     }
 
     pub fn grace(&self) -> Duration {

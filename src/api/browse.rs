@@ -1,6 +1,6 @@
 //! Stored domains looked at again: rows by page, one column, other roles.
 
-use adaptation::data::{Column, Table, Values};
+use adaptation::data::Table;
 use axum::extract::State;
 use axum::http::{HeaderMap, Uri, header};
 use axum::response::{IntoResponse, Response};
@@ -16,8 +16,7 @@ use super::headers::{expected, negotiate, value};
 use super::pages::{Listing, PageQuery, encode, link, respond};
 use super::problem::Problem;
 use super::security::Tenant;
-use crate::records::Timestamp;
-use crate::service::{Code, RolePatch, RowPage, ServiceError};
+use crate::service::{Code, RolePatch, RowPage, ServiceError, cell};
 
 const JSON: &str = "application/json";
 const CSV: &str = "text/csv";
@@ -132,7 +131,7 @@ fn csv(table: &Table) -> Result<Vec<u8>, ServiceError> {
     let names = table.columns().iter().map(|c| c.name.as_str());
     writer.write_record(names).map_err(ServiceError::internal)?;
     for i in 0..table.n_rows() {
-        let words = table.columns().iter().map(|c| match cell(c, i) {
+        let words = table.columns().iter().map(|c| match cell(&c.values, i) {
             Value::Null => String::new(),
             Value::String(text) => text,
             other => other.to_string(),
@@ -147,17 +146,6 @@ struct RowView<'a>(&'a Table, usize);
 
 impl Serialize for RowView<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_map(self.0.columns().iter().map(|c| (&c.name, cell(c, self.1))))
-    }
-}
-
-/// A value as JSON has it; times are RFC 3339.
-fn cell(column: &Column, row: usize) -> Value {
-    match &column.values {
-        Values::Number(_) | Values::Sparse { .. } => column.values.number(row).map_or(Value::Null, Value::from),
-        Values::Integer(v) => v[row].map_or(Value::Null, Value::from),
-        Values::Boolean(v) => v[row].map_or(Value::Null, Value::from),
-        Values::Timestamp(v) => v[row].map_or(Value::Null, |ms| Value::from(Timestamp::from_millis(ms).to_string())),
-        Values::Category { .. } | Values::Text(_) => column.values.word(row).map_or(Value::Null, Value::from),
+        serializer.collect_map(self.0.columns().iter().map(|c| (&c.name, cell(&c.values, self.1))))
     }
 }

@@ -15,13 +15,14 @@ use super::conditional::{by_content, tagged};
 use super::data_query::DataQuery;
 use super::extract::{Chunks, JsonBody, Path, Query};
 use super::headers::{etag, value};
+use super::idempotency::{replayed, request_key};
 use super::pages::{Listing, PageQuery, listing};
 use super::problem::Problem;
 use super::security::Tenant;
 use crate::records::{
     ColumnRecord, DomainId, DomainRecord, DomainVersionRecord, Name, Reference, Timestamp, VersionedReference,
 };
-use crate::service::{Code, DomainOptions, InlineDomain, PutDomain, RoleRequest, ServiceError};
+use crate::service::{Code, DomainOptions, InlineDomain, Once, PutDomain, RoleRequest, ServiceError};
 
 /// A domain.
 #[derive(Debug, Serialize, ToSchema)]
@@ -171,6 +172,7 @@ pub async fn put(
     let refused = |e: crate::records::BadName| ServiceError::parameter(Code::InvalidParameter, "name", e.to_string());
     let name = name.parse::<Name>().map_err(refused)?;
     let options = query.options(&headers)?;
+    let _place = app.service.upload_place()?;
     let mut upload = app.service.begin_upload().await?;
     let mut chunks = Chunks::new(body, app.limits.body_idle);
     while let Some(chunk) = chunks.next().await? {
@@ -183,13 +185,19 @@ pub async fn put(
 
 /// Make a domain of rows in the request.
 #[utoipa::path(post, path = "/v1/domains", tag = "domains", request_body = NewDomain,
+    params(("Idempotency-Key" = Option<String>, Header, description = "The same key makes one domain; kept for a day")),
     responses((status = 201, body = VersionView), (status = 200, description = "The same data again", body = VersionView)))]
 pub async fn create(
     State(app): State<App>,
     Tenant(tenant): Tenant,
+    headers: HeaderMap,
     body: JsonBody<NewDomain>,
 ) -> Result<Response, Problem> {
-    Ok(put_response(app.service.create_domain(&tenant, body.value.inline()?).await?))
+    let key = request_key(&headers, "POST /v1/domains", &body.bytes)?;
+    Ok(match app.service.create_domain(&tenant, body.value.inline()?, key).await? {
+        Once::New(put) => put_response(put),
+        Once::Replayed(put) => replayed(put_response(put)),
+    })
 }
 
 /// List domains by name.

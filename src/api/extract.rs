@@ -11,6 +11,7 @@ use bytes::{Bytes, BytesMut};
 use futures::StreamExt;
 use serde::de::DeserializeOwned;
 use serde_path_to_error::{Path as ErrorPath, Segment};
+use tokio::time::Instant;
 
 use super::App;
 use super::headers::content_coding;
@@ -185,26 +186,42 @@ pub async fn collect(request: Request, app: &App) -> Result<Bytes, Problem> {
     Ok(aside(usize::MAX, move || unpack_document(&whole, coding, limit)).await?)
 }
 
-/// A body as it arrives; one that stands still is given up.
+/// What a body has to bring in the time in which it must not stand still: one that comes byte by byte would hold its
+/// place for ever.
+const PROGRESS_BYTES: usize = 1 << 10;
+
+/// A body as it arrives; one that stands still, or hardly moves, is given up.
 pub struct Chunks {
     stream: BodyDataStream,
     idle: Duration,
+    /// When it has to have brought [`PROGRESS_BYTES`], or its end.
+    deadline: Instant,
+    brought: usize,
 }
 
 impl Chunks {
     pub fn new(body: Body, idle: Duration) -> Self {
-        Self { stream: body.into_data_stream(), idle }
+        Self { stream: body.into_data_stream(), idle, deadline: Instant::now() + idle, brought: 0 }
     }
 
     pub async fn next(&mut self) -> Result<Option<Bytes>, Problem> {
-        match tokio::time::timeout(self.idle, self.stream.next()).await {
-            Ok(Some(Ok(chunk))) => Ok(Some(chunk)),
+        // What has come is taken whatever the time: it may have waited for us.
+        match tokio::time::timeout_at(self.deadline, self.stream.next()).await {
+            Ok(Some(Ok(chunk))) => {
+                self.brought += chunk.len();
+                if self.brought >= PROGRESS_BYTES {
+                    self.deadline = Instant::now() + self.idle;
+                    self.brought = 0;
+                }
+                Ok(Some(chunk))
+            }
             Ok(Some(Err(_))) => {
                 Err(Problem::new(Code::RequestTimeout, "the connection broke before the body was complete"))
             }
             Ok(None) => Ok(None),
             Err(_) => {
-                let detail = format!("no byte of the body arrived for {} s", self.idle.as_secs());
+                let idle = self.idle.as_secs();
+                let detail = format!("fewer than {PROGRESS_BYTES} bytes of the body arrived in {idle} s");
                 Err(Problem::new(Code::RequestTimeout, detail))
             }
         }
@@ -227,6 +244,24 @@ mod tests {
     struct Inner {
         #[expect(dead_code, reason = "only the refusals are of interest")]
         n: Option<u8>,
+    }
+
+    #[tokio::test]
+    async fn a_body_that_hardly_moves_is_given_up() {
+        let drip = futures::stream::unfold((), |()| async {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+            Some((Ok::<_, std::io::Error>(Bytes::from_static(b"x")), ()))
+        });
+        let mut chunks = Chunks::new(Body::from_stream(drip), Duration::from_millis(50));
+        let mut n = 0;
+        let end = loop {
+            match chunks.next().await {
+                Ok(Some(_)) => n += 1,
+                other => break other.map_err(|p| p.code),
+            }
+        };
+        assert_eq!(end, Err("request_timeout"));
+        assert!(n < PROGRESS_BYTES, "{n}");
     }
 
     #[track_caller]

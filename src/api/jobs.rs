@@ -9,7 +9,6 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use sha2::{Digest, Sha256};
 use utoipa::{IntoParams, ToSchema};
 
 use super::App;
@@ -17,14 +16,14 @@ use super::conditional::{by_content, not_modified, tagged};
 use super::dry_run::{CreateQuery, DryRunView, JobOrDryRun};
 use super::extract::{JsonBody, Path, Query};
 use super::headers::{self, MAX_WAIT_S, etag, value};
+use super::idempotency::{replayed, request_key};
 use super::pages::{Listing, PageQuery, listing};
 use super::problem::Problem;
 use super::security::{Known, Tenant};
 use crate::records::{JobError, JobFilter, JobId, JobKind, JobRecord, JobState, Progress, Scope, Timestamp};
-use crate::service::{Caller, CancelledJob, Code, JobRequest, NewJobContext, ServiceError, Submitted, Wait};
+use crate::service::{Caller, CancelledJob, Code, JobRequest, NewJobContext, Once, ServiceError, Wait};
 
 const PREFERENCE_APPLIED: HeaderName = HeaderName::from_static("preference-applied");
-const IDEMPOTENCY_REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
 /// When to look again, in seconds.
 const RETRY_AFTER: HeaderValue = HeaderValue::from_static("1");
 
@@ -170,23 +169,18 @@ pub async fn create(
     if query.dry_run == Some(true) {
         return Ok(Json(DryRunView::from(app.service.dry_run(&tenant, body.value).await?)).into_response());
     }
-    let key = headers::idempotency_key(&headers)?.map(|key| (key, fingerprint(&body.bytes)));
+    let key = request_key(&headers, "POST /v1/jobs", &body.bytes)?;
     let context = NewJobContext { key, traceparent: headers::traceparent(&headers) };
     let submitted = app.service.create_job(&tenant, body.value, context).await?;
-    let (mut job, replayed) = match submitted {
-        Submitted::New(job) => (job, false),
-        Submitted::Replayed(job) => (job, true),
-    };
+    let again = matches!(submitted, Once::Replayed(_));
+    let (Once::New(mut job) | Once::Replayed(mut job)) = submitted;
     log_job(job.id);
     let wait = headers::prefer_wait(&headers);
     if let Some(at_most) = wait {
         job = app.service.wait_for_job(&tenant, job.id, Wait::Terminal, at_most).await?;
     }
-    let mut response = accepted(&app, job, wait).await?;
-    if replayed {
-        response.headers_mut().insert(IDEMPOTENCY_REPLAYED, HeaderValue::from_static("true"));
-    }
-    Ok(response)
+    let response = accepted(&app, job, wait).await?;
+    Ok(if again { replayed(response) } else { response })
 }
 
 /// List jobs, newest first.
@@ -266,7 +260,9 @@ pub async fn metrics(
 
 /// The file that a job of kind `predict` left.
 ///
-/// `job_state_conflict` until it has succeeded, and where it never will.
+/// A row for each of the domain, in its order; the column that has the role `id` in the domain comes first, under its name.
+/// Needs `data:read` beside `jobs:read`, as rows do. `job_state_conflict` until the job has succeeded, and where it never
+/// will.
 #[utoipa::path(get, path = "/v1/jobs/{id}/result", tag = "jobs",
     params(("id" = String, Path, description = "Id of the job", example = "job_0197f1c2-7a30-7cc0-8000-0123456789ab")),
     responses((status = 200, description = "The file, in the format that the job was asked for",
@@ -309,13 +305,6 @@ fn may_start(caller: &Caller, request: &JobRequest) -> Result<(), ServiceError> 
 /// Writes the job into the request's log line, which so joins the lines of its attempts.
 fn log_job(id: JobId) {
     tracing::Span::current().record("job", tracing::field::display(id));
-}
-
-/// A key may be used again for the same bytes only.
-fn fingerprint(body: &[u8]) -> String {
-    let mut hash = Sha256::new_with_prefix(b"POST /v1/jobs\n");
-    hash.update(body);
-    hash.finalize().iter().map(|b| format!("{b:02x}")).collect()
 }
 
 /// The answer to an accepted job: 200 if it was waited for and has ended, else 202.

@@ -11,17 +11,18 @@ use super::App;
 use super::conditional::by_content;
 use super::extract::{JsonBody, Path, Query};
 use super::headers::value;
+use super::idempotency::{replayed, request_key};
 use super::pages::{Listing, PageQuery, listing};
 use super::problem::Problem;
 use super::security::{Known, Tenant};
 use crate::records::{KeyId, KeyRecord, Timestamp};
-use crate::service::{Code, FreshKey, NewKey, RotateKey, ServiceError};
+use crate::service::{Code, FreshKey, NewKey, Once, RotateKey, ServiceError};
 
 /// A key, without its secret.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(example = json!({"id": "key_019ab3f2-5c1e-7d3a-9b1f-2f4c6d8e0a12", "object": "key", "name": "ci",
     "scopes": ["domains:write", "jobs:write"], "created_at": "2026-11-23T18:03:55.120Z", "expires_at": null,
-    "revoked_at": null}))]
+    "revoked_at": null, "rate_limit": {"requests": 600, "window": "PT60S"}}))]
 pub struct KeyView {
     pub id: String,
     /// Always `key`.
@@ -34,26 +35,50 @@ pub struct KeyView {
     pub expires_at: Option<Timestamp>,
     #[schema(value_type = Option<String>, format = DateTime)]
     pub revoked_at: Option<Timestamp>,
+    /// How often the key may ask; null: as often as it likes.
+    pub rate_limit: Option<RateLimitView>,
+}
+
+/// So many requests in so long.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct RateLimitView {
+    pub requests: u32,
+    /// ISO 8601 duration.
+    pub window: String,
 }
 
 /// A key with its secret.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct FreshKeyView {
-    /// The secret: to be sent as `Authorization: Bearer ak_…`. It is not shown again.
-    pub token: String,
+    /// The secret: to be sent as `Authorization: Bearer ak_…`. It is not shown again: null in the answer to a request that
+    /// made the key before (`Idempotency-Replayed: true`).
+    pub token: Option<String>,
     pub key: KeyView,
 }
 
 /// Make a key.
 ///
 /// It belongs to the tenant of the caller and cannot allow what the caller may not. From the first key on, every
-/// request needs one.
+/// request needs one. The secret is stored nowhere: who sends the request again, because the answer was lost, gets the key
+/// with `token: null`, and a secret by `/v1/keys/{id}/rotate`.
 #[utoipa::path(post, path = "/v1/keys", tag = "keys", request_body = inline(Object),
+    params(("Idempotency-Key" = Option<String>, Header, description = "The same key makes one key; kept for a day")),
     responses((status = 201, body = FreshKeyView)))]
-pub async fn create(State(app): State<App>, Known(caller): Known, body: JsonBody<NewKey>) -> Result<Response, Problem> {
-    let fresh = app.service.create_key(&caller, body.value).await?;
-    let location = value(&format!("/v1/keys/{}", fresh.record.id));
-    Ok((StatusCode::CREATED, [(header::LOCATION, location), NO_STORE], Json(FreshKeyView::from(fresh))).into_response())
+pub async fn create(
+    State(app): State<App>,
+    Known(caller): Known,
+    headers: HeaderMap,
+    body: JsonBody<NewKey>,
+) -> Result<Response, Problem> {
+    let request = request_key(&headers, "POST /v1/keys", &body.bytes)?;
+    let answer = |view: FreshKeyView| {
+        let location = value(&format!("/v1/keys/{}", view.key.id));
+        (StatusCode::CREATED, [(header::LOCATION, location), NO_STORE], Json(view)).into_response()
+    };
+    Ok(match app.service.create_key(&caller, body.value, request).await? {
+        Once::New(fresh) => answer(fresh.into()),
+        Once::Replayed(key) => replayed(answer(FreshKeyView { token: None, key: key.into() })),
+    })
 }
 
 /// List keys, newest first.
@@ -129,12 +154,15 @@ impl From<KeyRecord> for KeyView {
             created_at: key.created_at,
             expires_at: key.expires_at,
             revoked_at: key.revoked_at,
+            rate_limit: key
+                .rate_limit
+                .map(|limit| RateLimitView { requests: limit.requests, window: format!("PT{}S", limit.window_s) }),
         }
     }
 }
 
 impl From<FreshKey> for FreshKeyView {
     fn from(fresh: FreshKey) -> Self {
-        Self { token: fresh.token, key: fresh.record.into() }
+        Self { token: Some(fresh.token), key: fresh.record.into() }
     }
 }

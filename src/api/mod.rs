@@ -10,9 +10,11 @@ mod deletion;
 mod domains;
 mod dry_run;
 mod events;
+mod examples;
 mod extract;
 mod headers;
 mod health;
+mod idempotency;
 mod jobs;
 mod keys;
 pub mod listen;
@@ -48,6 +50,8 @@ pub struct App {
 pub struct HttpLimits {
     /// JSON documents and rows to predict; uploads of domains have their own bound.
     pub max_document_bytes: u64,
+    /// A client that does not finish its request line and headers in this time is let go.
+    pub header_timeout: Duration,
     /// A body that sends nothing for so long is given up.
     pub body_idle: Duration,
 }

@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use utoipa::openapi::{InfoBuilder, LicenseBuilder, OpenApi, OpenApiBuilder, Tag};
 use utoipa::{PartialSchema, ToSchema};
 
+use super::examples;
 use super::problem::{FaultView, Problem};
 use super::router;
 use super::security::{Access, access};
@@ -65,6 +66,7 @@ fn document() -> Value {
     add_tags(&mut document);
     add_bodies(&mut document);
     add_security(&mut document);
+    examples::add(&mut document);
     document
 }
 
@@ -80,6 +82,7 @@ fn add_security(document: &mut Value) {
             let with = |scopes: &[&str]| json!([{}, {"key": scopes}]);
             match access(&method, path) {
                 Some(Access::Needs(scope)) => operation["security"] = with(&[scope.as_str()]),
+                Some(Access::NeedsBoth(a, b)) => operation["security"] = with(&[a.as_str(), b.as_str()]),
                 Some(Access::Known) | None => operation["security"] = with(&[]),
                 Some(Access::Public) => operation["security"] = json!([]),
             }
@@ -210,6 +213,17 @@ fn operations(document: &mut Value) -> impl Iterator<Item = &mut Value> {
     paths.filter_map(|item| item.as_object_mut()).flat_map(|item| item.values_mut()).filter(|o| o.is_object())
 }
 
+/// Bytes that are sent as they are: the derive takes them for lists of numbers.
+fn bytes_as_they_are(value: &mut Value) {
+    let numbers = json!({"type": "array", "items": {"type": "integer", "format": "int32", "minimum": 0}});
+    match value {
+        listed if *listed == numbers => *listed = json!({"type": "string", "format": "binary"}),
+        Value::Object(fields) => fields.values_mut().for_each(bytes_as_they_are),
+        Value::Array(items) => items.iter_mut().for_each(bytes_as_they_are),
+        _ => {}
+    }
+}
+
 /// Bodies that no derive describes: files, and documents with schemas of the library inside.
 fn add_bodies(document: &mut Value) {
     let binary = json!({"schema": {"type": "string", "format": "binary"}});
@@ -226,26 +240,28 @@ fn add_bodies(document: &mut Value) {
             "name": {"type": "string", "minLength": 1, "maxLength": 100},
             "scopes": {"type": "array", "minItems": 1,
                        "items": {"type": "string", "enum": Scope::ALL.map(Scope::as_str)}},
-            "expires_in": duration}},
-        "example": {"name": "ci", "scopes": ["domains:write", "jobs:write", "jobs:read"], "expires_in": "P90D"}}}});
+            "expires_in": duration,
+            "rate_limit": {"type": ["object", "null"], "required": ["requests", "window"], "additionalProperties": false,
+                "description": "How often the key may ask; without it as often as it likes", "properties": {
+                    "requests": {"type": "integer", "minimum": 1, "maximum": 1_000_000},
+                    "window": {"type": "string", "description": "ISO 8601 duration of whole seconds, at most a day"}}}}}}}});
     paths["/v1/keys/{id}/rotate"]["post"]["requestBody"] = json!({"required": true, "content": {"application/json": {
-        "schema": {"type": "object", "additionalProperties": false, "properties": {"grace": duration}},
-        "example": {"grace": "PT1H"}}}});
+        "schema": {"type": "object", "additionalProperties": false, "properties": {"grace": duration}}}}});
     let column = json!({"type": ["string", "null"]});
     paths["/v1/domains/{name}"]["patch"]["requestBody"] = json!({"required": true, "content": {"application/json": {
         "schema": {"type": "object", "additionalProperties": false, "properties": {
             "label": column, "weight": column, "group": column, "id": column, "time": column,
             "ignore": {"type": "array", "items": {"type": "string"}},
-            "task": {"type": "string", "enum": ["classification", "regression"]}}},
-        "example": {"label": "churned", "ignore": ["customer_id"]}}}});
+            "task": {"type": "string", "enum": ["classification", "regression"]}}}}}});
     paths["/v1/models/{name}"]["patch"]["requestBody"] = json!({"required": true, "content": {"application/json": {
         "schema": {"type": "object", "additionalProperties": false, "properties": {
             "description": {"type": ["string", "null"], "maxLength": 4000},
             "labels": {"type": ["object", "null"],
-                       "additionalProperties": {"type": ["string", "null"], "maxLength": 256}}}},
-        "example": {"description": "Churn in Europe", "labels": {"team": "crm"}}}}});
+                       "additionalProperties": {"type": ["string", "null"], "maxLength": 256}}}}}}});
     paths["/v1/domains/{name}"]["put"]["requestBody"] = json!({"required": true, "content": upload});
     paths["/v1/models/{name}/predict"]["post"]["requestBody"] = json!({"required": true, "content": rows});
     paths["/v1/jobs"]["post"]["requestBody"] =
         json!({"required": true, "content": {"application/json": {"schema": reference("JobRequest")}}});
+    paths["/v1/schema-guess"]["post"]["requestBody"]["content"]["application/json"] = json!({"schema": {}});
+    bytes_as_they_are(paths);
 }

@@ -1,5 +1,7 @@
 //! Errors on the wire: RFC 9457 problem details. The only table from codes to statuses.
 
+use std::time::Duration;
+
 use axum::Json;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -47,6 +49,9 @@ pub struct Problem {
     /// The places that are wrong.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub errors: Vec<FaultView>,
+    /// When to ask again, where that is known.
+    #[serde(skip)]
+    pub retry_after: Option<Duration>,
     /// For the log alone.
     #[serde(skip)]
     pub cause: Option<String>,
@@ -177,6 +182,7 @@ impl From<ServiceError> for Problem {
             retryable,
             job: error.job.map(|id| id.to_string()),
             errors: error.faults.into_iter().map(FaultView::from).collect(),
+            retry_after: error.retry_after,
             cause: error.cause,
         }
     }
@@ -199,13 +205,20 @@ impl IntoResponse for Problem {
         let mut response = (self.status(), Json(&self)).into_response();
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
-        if self.status == 503 {
+        if let Some(time) = self.retry_after {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds(time)));
+        } else if self.status == 503 {
             headers.insert(header::RETRY_AFTER, HeaderValue::from_static(RETRY_AFTER));
         }
         // The outermost layer adds path and request id, which are not known here.
         response.extensions_mut().insert(self);
         response
     }
+}
+
+/// Whole seconds that are not too few.
+pub fn seconds(time: Duration) -> u64 {
+    time.as_secs() + u64::from(time.subsec_nanos() > 0)
 }
 
 #[cfg(test)]

@@ -3,14 +3,15 @@
 
 use axum::extract::{FromRequestParts, MatchedPath, Request, State};
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, HeaderValue, Method, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
 use super::App;
-use super::problem::Problem;
+use super::headers::value;
+use super::problem::{Problem, seconds};
 use crate::records::{Scope, TenantId};
-use crate::service::{Caller, Code, ServiceError};
+use crate::service::{Caller, Code, Quota, ServiceError};
 
 /// What a route asks of a caller.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -20,7 +21,11 @@ pub enum Access {
     /// Any key that is good.
     Known,
     Needs(Scope),
+    NeedsBoth(Scope, Scope),
 }
+
+const RATE_LIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
+const RATE_LIMIT: HeaderName = HeaderName::from_static("ratelimit");
 
 /// Routes and what they ask for.
 pub const ACCESS: &[(&str, &str, Access)] = &[
@@ -42,7 +47,7 @@ pub const ACCESS: &[(&str, &str, Access)] = &[
     ("POST", "/v1/jobs/{id}/cancel", Access::Needs(Scope::JobsWrite)),
     ("GET", "/v1/jobs/{id}/events", Access::Needs(Scope::JobsRead)),
     ("GET", "/v1/jobs/{id}/metrics", Access::Needs(Scope::JobsRead)),
-    ("GET", "/v1/jobs/{id}/result", Access::Needs(Scope::JobsRead)),
+    ("GET", "/v1/jobs/{id}/result", Access::NeedsBoth(Scope::JobsRead, Scope::DataRead)),
     ("GET", "/v1/methods", Access::Known),
     ("GET", "/v1/methods/{id}", Access::Known),
     ("GET", "/v1/learners", Access::Known),
@@ -72,40 +77,70 @@ pub fn access(method: &Method, route: &str) -> Option<Access> {
     ACCESS.iter().find(|(m, r, _)| *m == method && *r == route).map(|(_, _, access)| *access)
 }
 
-/// Lets through what is allowed, with the caller in the request's extensions.
+/// Lets through what is allowed, with the caller in the request's extensions. A key with a limit pays for whatever it
+/// asks.
 pub async fn guard(State(app): State<App>, mut request: Request, next: Next) -> Response {
-    match admit(&app, &request) {
-        Ok(Some(caller)) => {
+    let caller = match identify(&app, &request) {
+        Ok(Some(caller)) => caller,
+        Ok(None) => return next.run(request).await,
+        Err(error) => return refused(error),
+    };
+    let quota = caller.charge(app.service.clock().now());
+    let within = quota.as_ref().map_or(Ok(()), Quota::check);
+    let mut response = match within.and_then(|()| permit(&caller, &request)) {
+        Ok(()) => {
             request.extensions_mut().insert(caller);
             next.run(request).await
         }
-        Ok(None) => next.run(request).await,
-        Err(error) => {
-            let unauthenticated =
-                matches!(error.code, Code::MissingCredentials | Code::InvalidCredentials | Code::KeyExpired);
-            let mut response = Problem::from(error).into_response();
-            if unauthenticated {
-                response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
-            }
-            response
+        Err(error) => refused(error),
+    };
+    if let Some(quota) = quota {
+        tell(response.headers_mut(), &quota);
+    }
+    response
+}
+
+fn refused(error: ServiceError) -> Response {
+    let unauthenticated = matches!(error.code, Code::MissingCredentials | Code::InvalidCredentials | Code::KeyExpired);
+    let mut response = Problem::from(error).into_response();
+    if unauthenticated {
+        response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+    }
+    response
+}
+
+/// `None` where nobody has to be known: what is no route answers 404 to everybody; probes, pages and the document stand
+/// outside /v1.
+fn identify(app: &App, request: &Request) -> Result<Option<Caller>, ServiceError> {
+    match route(request) {
+        Some(route) if access(request.method(), route) != Some(Access::Public) => {
+            app.service.caller(token(request.headers())?).map(Some)
         }
+        _ => Ok(None),
     }
 }
 
-/// `None` where nobody has to be known.
-fn admit(app: &App, request: &Request) -> Result<Option<Caller>, ServiceError> {
-    let route = request.extensions().get::<MatchedPath>().map(|m| m.as_str().to_owned());
-    // What is no route answers 404 to everybody; pages and the document stand outside /v1.
-    let Some(route) = route.filter(|r| r.starts_with("/v1/") || r == "/metrics") else { return Ok(None) };
-    let caller = app.service.caller(token(request.headers())?)?;
-    match access(request.method(), &route) {
-        Some(Access::Public) => return Ok(None),
-        Some(Access::Known) => {}
-        Some(Access::Needs(scope)) => caller.require(scope)?,
+fn route(request: &Request) -> Option<&str> {
+    let route = request.extensions().get::<MatchedPath>()?.as_str();
+    (route.starts_with("/v1/") || route == "/metrics").then_some(route)
+}
+
+fn permit(caller: &Caller, request: &Request) -> Result<(), ServiceError> {
+    match access(request.method(), route(request).unwrap_or_default()) {
+        Some(Access::Public | Access::Known) => Ok(()),
+        Some(Access::Needs(scope)) => caller.require(scope),
+        Some(Access::NeedsBoth(first, second)) => caller.require(first).and_then(|()| caller.require(second)),
         // A method that the route does not have, which is told as such; a new route without its line is kept shut.
-        None => caller.require(Scope::Admin)?,
+        None => caller.require(Scope::Admin),
     }
-    Ok(Some(caller))
+}
+
+/// Where a key stands, as draft-ietf-httpapi-ratelimit-headers writes it.
+fn tell(headers: &mut HeaderMap, quota: &Quota) {
+    let Quota { limit, remaining, reset, .. } = quota;
+    let policy = format!("\"default\";q={};w={}", limit.requests, limit.window_s);
+    headers.insert(RATE_LIMIT_POLICY, value(&policy));
+    headers.insert(RATE_LIMIT, value(&format!("\"default\";r={remaining};t={}", seconds(*reset))));
 }
 
 /// The token of `Authorization: Bearer …`.

@@ -8,7 +8,7 @@ use anyhow::{Context, bail};
 use clap::{Args, Subcommand};
 
 use crate::records::{Clock as _, Cursor, KeyId, KeyRecord, PageRequest, Scope, SystemClock, TenantId};
-use crate::service::{NewKey, make_key};
+use crate::service::{NewKey, NewRateLimit, make_key};
 use crate::store::{SqliteOptions, SqliteStore, Store};
 
 #[derive(Debug, Args)]
@@ -36,6 +36,9 @@ enum Command {
         /// When it expires, as an ISO 8601 duration such as P90D; never by default
         #[arg(long, value_name = "DURATION")]
         expires_in: Option<String>,
+        /// How often it may ask, as requests/duration such as 600/PT1M; as often as it likes by default
+        #[arg(long, value_name = "LIMIT", value_parser = rate_limit)]
+        rate_limit: Option<NewRateLimit>,
     },
     /// List keys, newest first
     List,
@@ -49,6 +52,12 @@ enum Command {
 
 fn scope(text: &str) -> Result<Scope, String> {
     text.trim().parse().map_err(|()| format!("scopes are {}", Scope::ALL.map(Scope::as_str).join(", ")))
+}
+
+fn rate_limit(text: &str) -> Result<NewRateLimit, String> {
+    let parts = text.split_once('/').and_then(|(n, window)| Some((n.parse().ok()?, window.to_owned())));
+    let (requests, window) = parts.ok_or("a limit is requests/duration, such as 600/PT1M")?;
+    Ok(NewRateLimit { requests, window })
 }
 
 /// # Errors
@@ -70,8 +79,8 @@ pub(super) async fn run(arguments: Arguments) -> anyhow::Result<()> {
 async fn act(store: &dyn Store, tenant: TenantId, command: Command) -> anyhow::Result<()> {
     let now = SystemClock.now();
     match command {
-        Command::Create { name, scopes, expires_in } => {
-            let fresh = make_key(store, tenant, NewKey { name, scopes, expires_in }, now).await?;
+        Command::Create { name, scopes, expires_in, rate_limit } => {
+            let fresh = make_key(store, tenant, NewKey { name, scopes, expires_in, rate_limit }, now).await?;
             eprintln!("{} is made; this is its secret, which is not shown again:", fresh.record.id);
             println!("{}", fresh.token);
         }

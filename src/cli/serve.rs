@@ -117,8 +117,9 @@ pub async fn start(options: &Options) -> anyhow::Result<RunningServer> {
     let workers = workers.await.context("jobs cannot be rescued")?;
 
     let addr = listener.local_addr()?;
-    let router = api::router(App { service: service.clone(), limits: options.http_limits() });
-    let serving = api::listen::serve(listener, router, closing.clone());
+    let limits = options.http_limits();
+    let router = api::router(App { service: service.clone(), limits });
+    let serving = api::listen::serve(listener, router, limits, closing.clone());
     let keeping = keep_house(service, closing.clone());
     let listening = spawn(async move {
         tokio::join!(serving, keeping);

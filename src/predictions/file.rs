@@ -2,15 +2,16 @@
 
 use std::sync::Arc;
 
+use adaptation::data::Values;
 use adaptation::learners::{Prediction, Scores};
-use arrow::array::{ArrayRef, Float64Array, RecordBatch, StringArray};
+use arrow::array::{Array as _, ArrayRef, Float64Array, RecordBatch, StringArray};
 use arrow::datatypes::{DataType, Field, Schema};
 use ndarray::Axis;
 use parquet::arrow::ArrowWriter;
 use parquet::basic::{Compression, ZstdLevel};
 use parquet::file::properties::WriterProperties;
 
-use super::{Answer, WriteError, json};
+use super::{Answer, WriteError, ids, json};
 use crate::records::FileFormat;
 
 /// A file that grows in memory.
@@ -23,8 +24,10 @@ pub struct FileWriter {
     begun: bool,
 }
 
-/// One column of the file; label columns are words, all others numbers.
+/// One column of the file; label columns are words, all others but the first numbers.
 enum Cells<'a> {
+    /// What the rows are called.
+    Id(&'a Values),
     Words(Vec<&'a str>),
     Numbers(Vec<f64>),
 }
@@ -68,6 +71,7 @@ impl FileWriter {
         for i in 0..answer.prediction.len() {
             for (_, cells) in &columns {
                 match cells {
+                    Cells::Id(values) => self.csv.write_field(ids::word(values, i)).map_err(fail)?,
                     Cells::Words(words) => self.csv.write_field(words[i]).map_err(fail)?,
                     Cells::Numbers(numbers) => self.csv.write_field(number(numbers[i])).map_err(fail)?,
                 }
@@ -83,6 +87,10 @@ impl FileWriter {
             .into_iter()
             .map(|(name, cells)| -> (Field, ArrayRef) {
                 match cells {
+                    Cells::Id(values) => {
+                        let array = ids::array(values);
+                        (Field::new(name, array.data_type().clone(), true), array)
+                    }
                     Cells::Words(words) => {
                         (Field::new(name, DataType::Utf8, false), Arc::new(StringArray::from_iter_values(words)))
                     }
@@ -105,11 +113,16 @@ impl FileWriter {
     }
 }
 
-/// `label` and a column for each class, or `value`; the same once more where source-only stands beside.
+/// What the rows are called, if that is known; `label` and a column for each class, or `value`; the same once more where
+/// source-only stands beside.
 fn columns(answer: &Answer) -> Vec<(String, Cells<'_>)> {
     let mut columns = of_one("", &answer.classes, &answer.prediction);
     if let Some(beside) = &answer.source_only {
         columns.extend(of_one("source_only_", &answer.classes, beside));
+    }
+    if let Some(id) = &answer.id {
+        let name = ids::name(id, |name| columns.iter().any(|(other, _)| other == name));
+        columns.insert(0, (name, Cells::Id(&id.values)));
     }
     columns
 }

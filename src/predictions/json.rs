@@ -5,11 +5,14 @@ use ndarray::ArrayView1;
 use serde::ser::{SerializeMap, SerializeSeq};
 use serde::{Serialize, Serializer};
 
-use super::{Answer, Form, WriteError, scores_name};
+use super::{Answer, Form, WriteError, ids, scores_name};
 use crate::records::FileFormat;
 
 /// Bytes of a number with its comma, about.
 const BYTES_PER_NUMBER: usize = 24;
+
+/// What a row says of itself.
+const FIELDS: [&str; 6] = ["label", "probabilities", "scores", "value", "source_only", "features"];
 
 pub(super) fn document(answer: &Answer) -> Result<Vec<u8>, WriteError> {
     let mut bytes = Vec::with_capacity(128 + BYTES_PER_NUMBER * answer.n_numbers());
@@ -58,6 +61,9 @@ impl Serialize for Row<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let Row(answer, i) = *self;
         let mut map = serializer.serialize_map(None)?;
+        if let Some(id) = &answer.id {
+            map.serialize_entry(&ids::name(id, |name| FIELDS.contains(&name)), &ids::cell(&id.values, i))?;
+        }
         One(&answer.classes, &answer.prediction, i).entries(&mut map)?;
         if let Some(beside) = &answer.source_only {
             map.serialize_entry("source_only", &One(&answer.classes, beside, i))?;

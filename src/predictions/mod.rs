@@ -2,18 +2,20 @@
 //! no runtime; answers over HTTP and files of jobs are written by the same lines.
 
 mod file;
+mod ids;
 mod json;
 mod npy;
 
 use std::fmt;
 
-use adaptation::data::Table;
+use adaptation::data::{Column, Table};
 use adaptation::engine::FittedModel;
 use adaptation::features::InputProblem;
 use adaptation::learners::{Prediction, Scores};
 use ndarray::Array2;
 
 pub use file::FileWriter;
+pub use ids::cell;
 
 use crate::records::{FileFormat, Include};
 
@@ -37,6 +39,8 @@ pub struct Answer {
     pub source_only: Option<Prediction>,
     /// `(n, k)`, where it was asked for.
     pub features: Option<Array2<f64>>,
+    /// What the rows are called, where a file is to say it; written before everything else.
+    pub id: Option<Column>,
 }
 
 /// Why predictions cannot be written; a defect, or no memory.
@@ -66,6 +70,7 @@ impl Answer {
             prediction: model.predict_adapted(&z),
             source_only: if wants(Include::SourceOnly) { model.predict_source_only(&x) } else { None },
             features: wants(Include::Features).then(|| z.into_owned().into_dense()),
+            id: None,
         })
     }
 

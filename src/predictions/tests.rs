@@ -1,5 +1,6 @@
 //! The forms against each other, and against what a reader of each expects.
 
+use adaptation::data::{Column, Values};
 use adaptation::learners::{Prediction, Scores};
 use ndarray::array;
 use serde_json::{Value, json};
@@ -22,6 +23,7 @@ fn classes() -> Answer {
         prediction: of(array![[0.25, 0.75], [1.0, 0.0], [1e-9, 1.0]], vec![1, 0, 1]),
         source_only: None,
         features: None,
+        id: None,
     }
 }
 
@@ -62,6 +64,25 @@ fn csv_quotes_names_and_keeps_every_digit() {
     );
     assert_eq!(text(&values(), FILE_CSV), "value\n1.5\n-2\n");
     assert!(text(&full(), FILE_CSV).lines().next().is_some_and(|h| h.contains("source_only_label")));
+}
+
+#[test]
+fn files_begin_with_what_rows_are_called() {
+    let with = |name: &str, values: Values| Answer { id: Some(Column { name: name.into(), values }), ..classes() };
+    let words = with("who", Values::Text(vec![Some("a,b".into()), None, Some("ü".into())]));
+    let csv = text(&words, FILE_CSV);
+    assert!(csv.starts_with("who,label,") && csv.contains("\n\"a,b\",") && csv.contains("\n,\"a,b\",1,0\n"), "{csv}");
+    assert!(text(&words, FILE_NDJSON).starts_with("{\"who\":\"a,b\",\"label\":"), "in order");
+    let times = with("when", Values::Timestamp(vec![Some(0), Some(1), None]));
+    assert!(text(&times, FILE_CSV).contains("\n1970-01-01T00:00:00.001Z,"));
+    // A name that is taken is told apart.
+    let label = with("label", Values::Integer(vec![Some(7), Some(8), Some(9)]));
+    assert!(text(&label, FILE_CSV).starts_with("id_label,label,"));
+    let first: Value = serde_json::from_str(text(&label, FILE_NDJSON).lines().next().expect("a line")).expect("JSON");
+    assert_eq!((&first["id_label"], first["label"].is_string()), (&json!(7), true));
+    for answer in [words, times, label, with("b", Values::Boolean(vec![Some(true), None, Some(false)]))] {
+        assert_eq!(parquet_rows(answer.write(FILE_PARQUET).expect("written")), 3);
+    }
 }
 
 #[test]

@@ -134,17 +134,6 @@ pub struct Intent {
     pub pause: bool,
 }
 
-/// An answer kept for the same `Idempotency-Key`.
-#[derive(Debug, Clone, PartialEq)]
-pub struct IdempotencyRecord {
-    pub tenant: TenantId,
-    pub key: String,
-    /// Hash of method, path and body.
-    pub fingerprint: String,
-    pub job: JobId,
-    pub created_at: Timestamp,
-}
-
 impl JobKind {
     pub const ALL: [JobKind; 4] = [JobKind::Adapt, JobKind::FineTune, JobKind::Predict, JobKind::Evaluate];
 

@@ -107,6 +107,14 @@ pub struct KeyRecord {
     pub created_at: Timestamp,
     pub expires_at: Option<Timestamp>,
     pub revoked_at: Option<Timestamp>,
+    pub rate_limit: Option<RateLimit>,
+}
+
+/// How many requests a key may send in how long.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RateLimit {
+    pub requests: u32,
+    pub window_s: u32,
 }
 
 /// A secret that was replaced.

@@ -8,18 +8,18 @@ mod key;
 mod model;
 mod name;
 mod page;
+mod request;
 mod spec;
 mod time;
 
 pub use domain::{ColumnRecord, DomainRecord, DomainVersionRecord, NewDomainVersion};
 pub use expected::Expected;
 pub use ids::{DomainId, Id, JobId, KeyId, ModelId, Prefix, RequestId, TenantId};
-pub use job::{
-    IdempotencyRecord, Intent, JobError, JobEvent, JobFile, JobFilter, JobKind, JobRecord, JobState, NewJob, Progress,
-};
-pub use key::{KeyRecord, PreviousSecret, Rotation, Scope};
+pub use job::{Intent, JobError, JobEvent, JobFile, JobFilter, JobKind, JobRecord, JobState, NewJob, Progress};
+pub use key::{KeyRecord, PreviousSecret, RateLimit, Rotation, Scope};
 pub use model::{AliasRecord, ModelChange, ModelRecord, ModelVersionRecord, NewAlias, NewModelVersion};
 pub use name::{Alias, BadName, ModelReference, Name, Reference, VersionedReference, Which};
 pub use page::{Cursor, PageRequest};
+pub use request::{Earlier, KeyedRequest, Made};
 pub use spec::{AppliedSpec, FileFormat, Include, Risk, StoredSpec};
 pub use time::{Clock, ManualClock, SystemClock, Timestamp};

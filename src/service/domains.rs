@@ -7,13 +7,15 @@ use sha2::{Digest, Sha256};
 
 use super::error::{Code, Fault, Place, ServiceError};
 use super::jobs::check_cursor;
+use super::requests::{Once, RequestKey, odd};
 use super::scratch::{hex, of_io};
 use super::unpack::Contents;
 use super::{Page, Received, Service, cut, one_more};
 use crate::blobs::BlobError;
 use crate::ingest::{self, Coding, ColumnStatistics, CsvOptions, Format, IngestError, RoleRequest, Stored};
 use crate::records::{
-    ColumnRecord, DomainId, DomainRecord, DomainVersionRecord, Name, NewDomainVersion, PageRequest, Reference, TenantId,
+    ColumnRecord, DomainId, DomainRecord, DomainVersionRecord, Made, Name, NewDomainVersion, PageRequest, Reference,
+    TenantId,
 };
 use crate::store::Put;
 
@@ -64,11 +66,38 @@ impl Service {
         self.put_contents(tenant, name, contents, options).await
     }
 
-    /// Makes a domain of rows that came in a document.
+    /// Makes a domain of rows that came in a document; one that is sent again gets the version that it made.
     ///
     /// # Errors
-    /// If another domain has the name, or as [`Service::put_domain`].
-    pub async fn create_domain(&self, tenant: &TenantId, new: InlineDomain) -> Result<PutDomain, ServiceError> {
+    /// If another domain has the name, a request with this key is on its way, or as [`Service::put_domain`].
+    pub async fn create_domain(
+        &self,
+        tenant: &TenantId,
+        new: InlineDomain,
+        key: Option<RequestKey>,
+    ) -> Result<Once<PutDomain>, ServiceError> {
+        let keyed = self.keyed(tenant, key, self.clock.now());
+        let running = keyed.as_ref().map(|request| self.in_progress.begin(request)).transpose()?;
+        if let Some(made) = self.made_before(keyed.as_ref()).await? {
+            return self.version_again(tenant, made).await;
+        }
+        let put = self.create_inline(tenant, new).await?;
+        if let Some(request) = keyed {
+            // After a crash before this, the same request finds its own version, which it makes no second time.
+            self.store.remember_request(request, made_by(&put)).await?;
+        }
+        drop(running);
+        Ok(Once::New(put))
+    }
+
+    /// The version of an earlier request.
+    async fn version_again(&self, tenant: &TenantId, made: Made) -> Result<Once<PutDomain>, ServiceError> {
+        let Made::DomainVersion { domain, version, was_new } = made else { return Err(odd()) };
+        let version = self.domain_version(tenant, &Reference::Id(domain), Some(version)).await?;
+        Ok(Once::Replayed(if was_new { PutDomain::Created(version) } else { PutDomain::Unchanged(version) }))
+    }
+
+    async fn create_inline(&self, tenant: &TenantId, new: InlineDomain) -> Result<PutDomain, ServiceError> {
         let bytes = Bytes::from(serde_json::to_vec(&new.rows).map_err(ServiceError::internal)?);
         let contents = Contents::plain(bytes);
         let options = DomainOptions { format: Some(Format::JsonRows), ..new.options };
@@ -219,6 +248,12 @@ impl Service {
         let id = key.parse().map_err(of_blob)?;
         self.blobs.get(&id).await.map_err(of_blob)
     }
+}
+
+fn made_by(put: &PutDomain) -> Made {
+    let (PutDomain::Created(version) | PutDomain::Unchanged(version)) = put;
+    let was_new = matches!(put, PutDomain::Created(_));
+    Made::DomainVersion { domain: version.domain, version: version.version, was_new }
 }
 
 pub(super) fn stale() -> ServiceError {

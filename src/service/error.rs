@@ -2,6 +2,7 @@
 //! are one list; what they mean to a protocol is decided where that protocol is spoken.
 
 use std::fmt;
+use std::time::Duration;
 
 use thiserror::Error;
 
@@ -136,13 +137,15 @@ pub struct ServiceError {
     pub faults: Vec<Fault>,
     /// The job that stands in the way.
     pub job: Option<JobId>,
+    /// When the same request may succeed, where that is known.
+    pub retry_after: Option<Duration>,
     /// For the log alone.
     pub cause: Option<String>,
 }
 
 impl ServiceError {
     pub fn new(code: Code, detail: impl Into<String>) -> Self {
-        Self { code, detail: detail.into(), faults: Vec::new(), job: None, cause: None }
+        Self { code, detail: detail.into(), faults: Vec::new(), job: None, retry_after: None, cause: None }
     }
 
     /// A fault at one place of the document that was sent.

@@ -7,27 +7,19 @@ use serde_json::Value;
 use tokio::sync::broadcast::error::RecvError;
 
 use super::error::{Code, ServiceError};
+use super::requests::{Once, RequestKey, made_by_same, odd};
 use super::spec::Terms;
 use super::{JobRequest, Page, Service, cut, one_more};
 use crate::records::{
-    Cursor, IdempotencyRecord, JobFile, JobFilter, JobId, JobKind, JobRecord, JobState, NewJob, PageRequest, TenantId,
-    Timestamp,
+    Cursor, JobFile, JobFilter, JobId, JobKind, JobRecord, JobState, Made, NewJob, PageRequest, TenantId,
 };
 use crate::store::{Cancellation, CreateLimits, Creation};
 
 /// What comes with a request besides its document.
 #[derive(Debug, Clone, Default)]
 pub struct NewJobContext {
-    /// The client's key for this request, and the hash of what was sent.
-    pub key: Option<(String, String)>,
+    pub key: Option<RequestKey>,
     pub traceparent: Option<String>,
-}
-
-/// A job that was accepted, now or by an earlier request with the same key.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Submitted {
-    New(JobRecord),
-    Replayed(JobRecord),
 }
 
 /// A cancel that was accepted.
@@ -72,23 +64,13 @@ impl Service {
         tenant: &TenantId,
         request: JobRequest,
         context: NewJobContext,
-    ) -> Result<Submitted, ServiceError> {
+    ) -> Result<Once<JobRecord>, ServiceError> {
         let now = self.clock.now();
         let id = JobId::at(now);
-        let key = context.key.map(|(key, fingerprint)| IdempotencyRecord {
-            tenant: tenant.clone(),
-            key,
-            fingerprint,
-            job: id,
-            created_at: now,
-        });
+        let keyed = self.keyed(tenant, context.key, now);
         // Before anything else is looked at: what the spec names may have changed or gone since.
-        if let Some(key) = &key {
-            let keep = i64::try_from(self.limits.keep_keys.as_millis()).unwrap_or(i64::MAX);
-            let since = Timestamp::from_millis(now.millis().saturating_sub(keep));
-            if let Some(earlier) = self.store.earlier_request(key, since).await? {
-                return submitted(earlier);
-            }
+        if let Some(made) = self.made_before(keyed.as_ref()).await? {
+            return self.job_again(tenant, made).await;
         }
         let Resolved { kind, terms, spec } = self.resolved(tenant, request, id).await?;
         let new = NewJob {
@@ -103,8 +85,24 @@ impl Service {
             spec,
             created_at: now,
         };
-        let limits = CreateLimits { max_queued: self.limits.max_queued_jobs, keep_keys: self.limits.keep_keys };
-        submitted(self.store.create_job(new, key, limits).await?)
+        let limits = CreateLimits { max_queued: self.limits.max_queued_jobs };
+        match self.store.create_job(new, keyed, limits).await? {
+            Creation::Created(job) => Ok(Once::New(job)),
+            Creation::Earlier(earlier) => self.job_again(tenant, made_by_same(earlier)?).await,
+            Creation::Duplicate(other) => {
+                let error = ServiceError::new(Code::JobDuplicate, format!("{other} does the same and has not ended"));
+                Err(ServiceError { job: Some(other), ..error })
+            }
+            Creation::QueueFull => {
+                Err(ServiceError::new(Code::QueueFull, "the queue is full; try again when jobs have ended"))
+            }
+        }
+    }
+
+    /// The job of an earlier request, as it stands now.
+    async fn job_again(&self, tenant: &TenantId, made: Made) -> Result<Once<JobRecord>, ServiceError> {
+        let Made::Job(id) = made else { return Err(odd()) };
+        Ok(Once::Replayed(self.job(tenant, id).await?))
     }
 
     /// Everything that is checked before a job is stored.
@@ -242,25 +240,6 @@ impl Service {
             _ => "the job has not ended; metrics are there once it has succeeded",
         };
         Err(ServiceError { job: Some(id), ..ServiceError::new(Code::JobStateConflict, detail) })
-    }
-}
-
-/// What the client is told of a creation.
-fn submitted(creation: Creation) -> Result<Submitted, ServiceError> {
-    match creation {
-        Creation::Created(job) => Ok(Submitted::New(job)),
-        Creation::Replayed(job) => Ok(Submitted::Replayed(job)),
-        Creation::KeyReused => Err(ServiceError::new(
-            Code::IdempotencyKeyReused,
-            "this idempotency key was used for another request; take a new key",
-        )),
-        Creation::Duplicate(other) => {
-            let error = ServiceError::new(Code::JobDuplicate, format!("{other} does the same and has not ended"));
-            Err(ServiceError { job: Some(other), ..error })
-        }
-        Creation::QueueFull => {
-            Err(ServiceError::new(Code::QueueFull, "the queue is full; try again when jobs have ended"))
-        }
     }
 }
 

@@ -2,7 +2,7 @@
 //! request costs no read of the database; this process alone changes them.
 
 use std::collections::HashMap;
-use std::sync::{PoisonError, RwLock};
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use serde::Deserialize;
@@ -10,19 +10,22 @@ use sha2::{Digest, Sha256};
 
 use super::error::{Code, ServiceError};
 use super::jobs::check_cursor;
+use super::rates::{Meter, NewRateLimit, Quota, within};
+use super::requests::{Once, RequestKey, made_by_same, odd};
 use super::scratch::hex;
 use super::spec::duration_in;
 use super::{Page, Service, cut, one_more};
-use crate::records::{KeyId, KeyRecord, PageRequest, Rotation, Scope, TenantId, Timestamp};
+use crate::records::{KeyId, KeyRecord, Made, PageRequest, Rotation, Scope, TenantId, Timestamp};
 use crate::store::Store;
 
 /// Who sends a request, and what it may ask for.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct Caller {
     pub tenant: TenantId,
     /// `None` where the service has no keys.
     pub key: Option<KeyId>,
     scopes: Vec<Scope>,
+    meter: Option<Arc<Meter>>,
 }
 
 /// What a new key is to be.
@@ -34,6 +37,9 @@ pub struct NewKey {
     /// ISO 8601 duration from now; without it the key does not expire.
     #[serde(default)]
     pub expires_in: Option<String>,
+    /// Without it the key may ask as often as it likes.
+    #[serde(default)]
+    pub rate_limit: Option<NewRateLimit>,
 }
 
 /// How a key is rotated.
@@ -59,19 +65,35 @@ const MAX_NAME_CHARS: usize = 100;
 /// All keys, by id.
 #[derive(Debug, Default)]
 pub(super) struct Keyring {
-    keys: RwLock<HashMap<KeyId, KeyRecord>>,
+    keys: RwLock<HashMap<KeyId, Held>>,
+}
+
+/// A key, and what it has used of its limit: what is changed of the key changes nothing of that.
+#[derive(Debug, Clone)]
+struct Held {
+    record: Arc<KeyRecord>,
+    meter: Option<Arc<Meter>>,
+}
+
+impl Held {
+    fn of(key: KeyRecord) -> Self {
+        Self { meter: key.rate_limit.map(Meter::new).map(Arc::new), record: Arc::new(key) }
+    }
 }
 
 impl Keyring {
     pub(super) fn of(keys: Vec<KeyRecord>) -> Self {
-        Self { keys: RwLock::new(keys.into_iter().map(|key| (key.id, key)).collect()) }
+        Self { keys: RwLock::new(keys.into_iter().map(|key| (key.id, Held::of(key))).collect()) }
     }
 
     fn put(&self, key: KeyRecord) {
-        self.keys.write().unwrap_or_else(PoisonError::into_inner).insert(key.id, key);
+        let mut keys = self.keys.write().unwrap_or_else(PoisonError::into_inner);
+        let meter = keys.get(&key.id).and_then(|held| held.meter.clone());
+        let held = Held::of(key);
+        keys.insert(held.record.id, Held { meter: meter.or(held.meter), record: held.record });
     }
 
-    fn get(&self, id: KeyId) -> Option<KeyRecord> {
+    fn get(&self, id: KeyId) -> Option<Held> {
         self.keys.read().unwrap_or_else(PoisonError::into_inner).get(&id).cloned()
     }
 
@@ -82,11 +104,16 @@ impl Keyring {
 
 impl Caller {
     fn anonymous() -> Self {
-        Self { tenant: TenantId::default(), key: None, scopes: vec![Scope::Admin] }
+        Self { tenant: TenantId::default(), key: None, scopes: vec![Scope::Admin], meter: None }
     }
 
     pub fn may(&self, scope: Scope) -> bool {
         self.scopes.contains(&Scope::Admin) || self.scopes.contains(&scope)
+    }
+
+    /// Counts a request; `None` where the key has no limit.
+    pub fn charge(&self, now: Timestamp) -> Option<Quota> {
+        Some(self.meter.as_ref()?.take(now))
     }
 
     /// # Errors
@@ -120,7 +147,7 @@ impl Service {
         // One answer for all that is wrong with a key, so that nobody learns which ids there are.
         let unknown = || ServiceError::new(Code::InvalidCredentials, "this key is not known, or was revoked");
         let (id, secret) = parse(token).ok_or_else(unknown)?;
-        let key = self.keys.get(id).ok_or_else(unknown)?;
+        let Held { record: key, meter } = self.keys.get(id).ok_or_else(unknown)?;
         let now = self.clock.now();
         let hash = hash_of(secret);
         let previous = key.previous.as_ref().is_some_and(|p| same(&p.hash, &hash) && now < p.until);
@@ -130,12 +157,19 @@ impl Service {
         if key.expires_at.is_some_and(|at| at <= now) {
             return Err(ServiceError::new(Code::KeyExpired, "this key has expired; ask for another"));
         }
-        Ok(Caller { tenant: key.tenant, key: Some(key.id), scopes: key.scopes })
+        Ok(Caller { tenant: key.tenant.clone(), key: Some(key.id), scopes: key.scopes.clone(), meter })
     }
 
+    /// Makes a key. A request that is sent again gets the key without its secret, which is stored nowhere.
+    ///
     /// # Errors
     /// If the name or the time is none, or the key would allow more than the caller may.
-    pub async fn create_key(&self, caller: &Caller, new: NewKey) -> Result<FreshKey, ServiceError> {
+    pub async fn create_key(
+        &self,
+        caller: &Caller,
+        new: NewKey,
+        key: Option<RequestKey>,
+    ) -> Result<Once<FreshKey, KeyRecord>, ServiceError> {
         if let Some(scope) = new.scopes.iter().find(|scope| !caller.may(**scope)) {
             let detail = format!("a key cannot give the scope {scope}, which it lacks");
             return Err(ServiceError::at(Code::ScopeEscalation, "/scopes", detail));
@@ -146,9 +180,20 @@ impl Service {
                           give it admin or keys:write";
             return Err(ServiceError::at(Code::InvalidParameter, "/scopes", detail));
         }
-        let fresh = make_key(self.store.as_ref(), caller.tenant.clone(), new, self.clock.now()).await?;
+        let now = self.clock.now();
+        let limit = caller.key.and_then(|id| self.keys.get(id)?.record.rate_limit);
+        let fresh = draft_key(caller.tenant.clone(), new, now)?;
+        if limit.is_some_and(|limit| !within(fresh.record.rate_limit, limit)) {
+            let detail = "a key that has a limit gives no more than that: give the new one a limit within it";
+            return Err(ServiceError::at(Code::ScopeEscalation, "/rate_limit", detail));
+        }
+        let request = self.keyed(&caller.tenant, key, now);
+        if let Some(earlier) = self.store.create_key(fresh.record.clone(), request).await? {
+            let Made::Key(id) = made_by_same(earlier)? else { return Err(odd()) };
+            return Ok(Once::Replayed(self.read_key(&caller.tenant, id).await?));
+        }
         self.keys.put(fresh.record.clone());
-        Ok(fresh)
+        Ok(Once::New(fresh))
     }
 
     /// # Errors
@@ -209,6 +254,12 @@ pub async fn make_key(
     new: NewKey,
     now: Timestamp,
 ) -> Result<FreshKey, ServiceError> {
+    let fresh = draft_key(tenant, new, now)?;
+    store.create_key(fresh.record.clone(), None).await?;
+    Ok(fresh)
+}
+
+fn draft_key(tenant: TenantId, new: NewKey, now: Timestamp) -> Result<FreshKey, ServiceError> {
     let invalid = |pointer: &str, detail: &str| ServiceError::at(Code::InvalidParameter, pointer, detail);
     let name = new.name.trim();
     if name.is_empty() || name.chars().count() > MAX_NAME_CHARS || name.chars().any(char::is_control) {
@@ -230,8 +281,8 @@ pub async fn make_key(
         created_at: now,
         expires_at: expires_in.map(|time| now.plus(time)),
         revoked_at: None,
+        rate_limit: new.rate_limit.map(|limit| limit.checked()).transpose()?,
     };
-    store.create_key(record.clone()).await?;
     Ok(FreshKey { token: token(id, &secret), record })
 }
 

@@ -17,6 +17,8 @@ mod keys;
 mod model_cache;
 mod models;
 mod predict;
+mod rates;
+mod requests;
 mod resolve;
 mod rows;
 mod schema_guess;
@@ -35,7 +37,7 @@ pub use crate::ingest::{
     BadDialect, Coding, CsvOptions, Delimiter, Dialect, Format, HeaderRow, MissingMarks, Quote, RoleRequest,
     TextEncoding,
 };
-pub use crate::predictions::Form;
+pub use crate::predictions::{Form, cell};
 pub use crate::records::{FileFormat, Include};
 pub use crate::store::{Aliases, Lineage};
 pub use aliases::{ModelPatch, PutAlias};
@@ -47,11 +49,13 @@ pub use domains::{DomainOptions, InlineDomain, PutDomain};
 pub use dry_run::DryRun;
 pub use error::{Code, Fault, Place, ServiceError};
 pub use events::{EventPage, EventStream};
-pub use jobs::{CancelledJob, NewJobContext, Submitted, Wait};
+pub use jobs::{CancelledJob, NewJobContext, Wait};
 pub use keys::{Caller, FreshKey, NewKey, RotateKey, make_key};
 pub use model_cache::ModelCache;
 pub use models::ModelWithVersion;
 pub use predict::{PredictInput, PredictOptions, Predicted, include_of};
+pub use rates::{NewRateLimit, Quota};
+pub use requests::{Once, RequestKey};
 pub use rows::PredictDocument;
 pub use schema_guess::{FilePart, GUESS_BYTES, GuessedColumn, SchemaGuess};
 pub use scratch::{Received, Upload};
@@ -74,6 +78,7 @@ pub struct Limits {
     pub max_queued_jobs: i64,
     pub keep_keys: Duration,
     pub model_cache_bytes: u64,
+    pub max_uploads: usize,
 }
 
 /// The use cases over their collaborators.
@@ -85,8 +90,10 @@ pub struct Service {
     models: ModelCache,
     keys: keys::Keyring,
     found: found::FoundModels,
+    in_progress: requests::InProgress,
     /// One for each core: more long predictions at a time would only take each other's caches.
     predicting: Arc<Semaphore>,
+    uploads: Arc<Semaphore>,
     scratch: scratch::Scratch,
     stopping: CancellationToken,
 }
@@ -121,7 +128,9 @@ impl Service {
             clock: with.clock,
             models: ModelCache::new(limits.model_cache_bytes),
             found: found::FoundModels::default(),
+            in_progress: requests::InProgress::default(),
             predicting: Arc::new(Semaphore::new(std::thread::available_parallelism().map_or(1, usize::from))),
+            uploads: Arc::new(Semaphore::new(limits.max_uploads)),
             limits,
             scratch,
             stopping: with.stopping,

@@ -3,10 +3,12 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
 use tokio::fs::File;
 use tokio::io::AsyncWriteExt;
+use tokio::sync::OwnedSemaphorePermit;
 use uuid::Uuid;
 
 use super::Service;
@@ -70,6 +72,18 @@ impl Scratch {
 }
 
 impl Service {
+    /// A place among the uploads that may come at a time, until it is dropped.
+    ///
+    /// # Errors
+    /// If all are taken.
+    pub fn upload_place(&self) -> Result<OwnedSemaphorePermit, ServiceError> {
+        let full = |_| {
+            let detail = format!("{} uploads are on their way, as many as may be; try again", self.limits.max_uploads);
+            ServiceError::new(Code::Overloaded, detail)
+        };
+        Arc::clone(&self.uploads).try_acquire_owned().map_err(full)
+    }
+
     /// # Errors
     /// If no file can be made.
     pub async fn begin_upload(&self) -> Result<Upload, ServiceError> {

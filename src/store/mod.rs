@@ -11,10 +11,10 @@ use thiserror::Error;
 use tokio::sync::broadcast;
 
 use crate::records::{
-    Alias, AliasRecord, DomainId, DomainRecord, DomainVersionRecord, Expected, IdempotencyRecord, Intent, JobError,
-    JobEvent, JobFile, JobFilter, JobId, JobKind, JobRecord, JobState, KeyId, KeyRecord, ModelChange, ModelId,
-    ModelRecord, ModelVersionRecord, NewAlias, NewDomainVersion, NewJob, NewModelVersion, PageRequest, Progress,
-    Reference, Rotation, TenantId, Timestamp,
+    Alias, AliasRecord, DomainId, DomainRecord, DomainVersionRecord, Earlier, Expected, Intent, JobError, JobEvent,
+    JobFile, JobFilter, JobId, JobKind, JobRecord, JobState, KeyId, KeyRecord, KeyedRequest, Made, ModelChange,
+    ModelId, ModelRecord, ModelVersionRecord, NewAlias, NewDomainVersion, NewJob, NewModelVersion, PageRequest,
+    Progress, Reference, Rotation, TenantId, Timestamp,
 };
 
 pub use sqlite::{SqliteOptions, SqliteStore};
@@ -47,12 +47,11 @@ pub enum Put {
 
 /// What became of a job that was to be created.
 #[derive(Debug, Clone, PartialEq)]
+#[expect(clippy::large_enum_variant, reason = "there is one a request, which is moved twice")]
 pub enum Creation {
     Created(JobRecord),
-    /// The key was used for the same request: the job made then, as it stands now.
-    Replayed(JobRecord),
-    /// The key was used for another request.
-    KeyReused,
+    /// The client's key was used before.
+    Earlier(Earlier),
     /// A job of that `unique_key` has not ended yet.
     Duplicate(JobId),
     /// The queue holds as many jobs as it may.
@@ -177,18 +176,21 @@ pub trait Store: Send + Sync + 'static {
     /// Whether a record of any tenant names this blob.
     async fn names_blob(&self, blob: &str) -> Result<bool, StoreError>;
 
+    // Requests that are done once
+    /// What the key of this request was used for, where that is not forgotten. For an answer before anything else is
+    /// looked at: that no key makes two things is kept by what makes them.
+    async fn earlier_request(&self, request: &KeyedRequest) -> Result<Option<Earlier>, StoreError>;
+    /// Keeps what a request made that is not one transaction; the earlier use, where there is one.
+    async fn remember_request(&self, request: KeyedRequest, made: Made) -> Result<Option<Earlier>, StoreError>;
+
     // Jobs, as clients see them
-    /// The job, its first event and the key, in one transaction. Keys older than `keep_keys` are forgotten.
+    /// The job, its first event and the request's key, in one transaction.
     async fn create_job(
         &self,
         new: NewJob,
-        key: Option<IdempotencyRecord>,
+        request: Option<KeyedRequest>,
         limits: CreateLimits,
     ) -> Result<Creation, StoreError>;
-    /// What a request with this key has come to, [`Creation::Replayed`] or [`Creation::KeyReused`], where
-    /// the key was used after `since`. For an answer before anything else is looked at; that no key makes
-    /// two jobs is kept by `create_job` alone.
-    async fn earlier_request(&self, key: &IdempotencyRecord, since: Timestamp) -> Result<Option<Creation>, StoreError>;
     async fn job(&self, tenant: &TenantId, id: JobId) -> Result<Option<JobRecord>, StoreError>;
     /// Newest first; the cursor is the last id.
     async fn jobs(
@@ -286,8 +288,8 @@ pub trait Store: Send + Sync + 'static {
     async fn models(&self, tenant: &TenantId, page: &PageRequest) -> Result<Vec<ModelRecord>, StoreError>;
 
     // Keys
-    /// Makes the key's tenant too, where it is the first.
-    async fn create_key(&self, new: KeyRecord) -> Result<(), StoreError>;
+    /// Makes the key's tenant too, where it is the first. `Some` is an earlier use of the client's key: nothing is made.
+    async fn create_key(&self, new: KeyRecord, request: Option<KeyedRequest>) -> Result<Option<Earlier>, StoreError>;
     /// Of all tenants: a key says whose it is, so that who presents one is not known before.
     async fn all_keys(&self) -> Result<Vec<KeyRecord>, StoreError>;
     async fn key(&self, tenant: &TenantId, id: KeyId) -> Result<Option<KeyRecord>, StoreError>;
@@ -319,6 +321,4 @@ pub trait Store: Send + Sync + 'static {
 pub struct CreateLimits {
     /// Queued jobs over all tenants.
     pub max_queued: i64,
-    /// How long an idempotency key is kept.
-    pub keep_keys: Duration,
 }

@@ -2,7 +2,7 @@
 //! that a cancel can come between, and leaves a file or metrics.
 
 use adaptation::context::{Ctx, FitError, Observer, Report};
-use adaptation::data::DomainTable;
+use adaptation::data::{DomainTable, Role};
 use adaptation::engine::{self, FittedModel};
 use adaptation::features::InputProblem;
 use bytes::Bytes;
@@ -97,10 +97,12 @@ fn write(loaded: &Loaded, observer: &dyn Observer, memory_bytes: u64) -> Result<
     let mut ctx = Ctx::new(spec.seed, observer).with_memory(memory_bytes);
     let n_rows = target.table.n_rows();
     let copies = 1 + u64::from(spec.include.contains(&Include::SourceOnly));
-    let numbers = n_rows as u64 * copies * (1 + model.manifest().classes.len() as u64);
+    // One more for what the row is called.
+    let numbers = n_rows as u64 * (1 + copies * (1 + model.manifest().classes.len() as u64));
     ctx.reserve("predict", numbers.saturating_mul(BYTES_PER_NUMBER)).map_err(of_fit)?;
     ctx.phase("predict").map_err(of_fit)?;
     let began = ctx.elapsed();
+    let id_column = target.roles.iter().position(|role| *role == Role::Id);
     let mut file = FileWriter::new(spec.format.unwrap_or_default());
     let rows: Vec<usize> = (0..n_rows).collect();
     let n_steps = n_rows.div_ceil(ROWS_PER_STEP) as u64;
@@ -109,7 +111,8 @@ fn write(loaded: &Loaded, observer: &dyn Observer, memory_bytes: u64) -> Result<
         let table = target.table.select_rows(part);
         let answer = Answer::of((spec.model.clone(), model), &table, &spec.include);
         let answer = answer.map_err(|problems| unfit(&target.name, i * ROWS_PER_STEP, &problems))?;
-        file.add(&answer).map_err(|e| job_error(DATA_DEGENERATE, e.to_string()))?;
+        let id = id_column.and_then(|at| table.columns().get(at).cloned());
+        file.add(&Answer { id, ..answer }).map_err(|e| job_error(DATA_DEGENERATE, e.to_string()))?;
     }
     let bytes = file.finish().map_err(|e| job_error(DATA_DEGENERATE, e.to_string()))?;
     Ok(Written { bytes, n_rows, predict_ms: ctx.elapsed().saturating_sub(began).as_secs_f64() * 1e3 })
@@ -141,7 +144,7 @@ mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
     use std::time::Duration;
 
-    use adaptation::data::{Column, Role, Table, Values};
+    use adaptation::data::{Column, Table, Values};
 
     use super::*;
 

@@ -54,7 +54,8 @@ impl TestApp {
             runtime.block_on(async {
                 let store = SqliteStore::open(&folder.path().join("adaptd.db"), SqliteOptions::default()).await;
                 let store = store.expect("a store");
-                let new = NewKey { name: tenant.into(), scopes: vec![Scope::Admin], expires_in: None };
+                let new =
+                    NewKey { name: tenant.into(), scopes: vec![Scope::Admin], expires_in: None, rate_limit: None };
                 let key = make_key(&store, TenantId(tenant.into()), new, SystemClock.now()).await;
                 store.close().await;
                 key.expect("a key").token

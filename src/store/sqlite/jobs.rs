@@ -1,14 +1,14 @@
 //! Jobs as clients see them: create, read, list, cancel.
 
 use sqlx::Row as _;
-use sqlx::sqlite::{SqliteExecutor, SqlitePool};
+use sqlx::sqlite::SqlitePool;
 
 use super::super::{COUNTED_QUEUE, Cancellation, CreateLimits, Creation, QueueDepth, StoreError};
 use super::events::{StateEvent, append_state};
-use super::rows;
 use super::writer::Tx;
+use super::{requests, rows};
 use crate::records::{
-    IdempotencyRecord, JobError, JobFilter, JobId, JobKind, JobRecord, JobState, NewJob, PageRequest, TenantId,
+    JobError, JobFilter, JobId, JobKind, JobRecord, JobState, KeyedRequest, Made, NewJob, PageRequest, TenantId,
     Timestamp,
 };
 
@@ -20,14 +20,13 @@ const ONE: &str = "SELECT * FROM jobs WHERE id = ?1 AND tenant_id = ?2";
 pub(super) async fn create(
     tx: &mut Tx,
     new: NewJob,
-    key: Option<IdempotencyRecord>,
+    request: Option<KeyedRequest>,
     limits: CreateLimits,
 ) -> Result<Creation, StoreError> {
-    if let Some(key) = &key {
-        forget_keys(tx, new.created_at, limits).await?;
-        if let Some(earlier) = earlier_request(&mut tx.connection, key, Timestamp::from_millis(i64::MIN)).await? {
-            return Ok(earlier);
-        }
+    if let Some(request) = &request
+        && let Some(earlier) = requests::begin(tx, request).await?
+    {
+        return Ok(Creation::Earlier(earlier));
     }
     if let Some(duplicate) = unfinished_duplicate(tx, &new).await? {
         return Ok(Creation::Duplicate(duplicate));
@@ -38,38 +37,11 @@ pub(super) async fn create(
         return Ok(Creation::QueueFull);
     }
     let record = insert(tx, &new).await?;
-    if let Some(key) = &key {
-        insert_key(tx, &new, key).await?;
+    if let Some(request) = &request {
+        requests::remember(tx, request, Made::Job(new.id)).await?;
     }
     append_state(tx, new.id, StateEvent::of(JobState::Queued), new.created_at).await?;
     Ok(Creation::Created(record))
-}
-
-async fn forget_keys(tx: &mut Tx, now: Timestamp, limits: CreateLimits) -> Result<(), StoreError> {
-    let keep = i64::try_from(limits.keep_keys.as_millis()).unwrap_or(i64::MAX);
-    sqlx::query("DELETE FROM idempotency_keys WHERE created_at <= ?1")
-        .bind(now.millis().saturating_sub(keep))
-        .execute(&mut tx.connection)
-        .await?;
-    Ok(())
-}
-
-/// What the key was used for later than `since`.
-pub(super) async fn earlier_request(
-    connection: impl SqliteExecutor<'_>,
-    key: &IdempotencyRecord,
-    since: Timestamp,
-) -> Result<Option<Creation>, StoreError> {
-    let sql = "SELECT k.fingerprint, j.* FROM idempotency_keys k JOIN jobs j ON j.id = k.job_id
-      WHERE k.tenant_id = ?1 AND k.key = ?2 AND k.created_at > ?3";
-    let query = sqlx::query(sql).bind(&key.tenant.0).bind(&key.key).bind(since.millis());
-    let row = query.fetch_optional(connection).await?;
-    let Some(row) = row else { return Ok(None) };
-    if row.try_get::<&str, _>("fingerprint")? == key.fingerprint {
-        Ok(Some(Creation::Replayed(rows::job(&row)?)))
-    } else {
-        Ok(Some(Creation::KeyReused))
-    }
 }
 
 async fn unfinished_duplicate(tx: &mut Tx, new: &NewJob) -> Result<Option<JobId>, StoreError> {
@@ -98,20 +70,6 @@ async fn insert(tx: &mut Tx, new: &NewJob) -> Result<JobRecord, StoreError> {
         .fetch_one(&mut tx.connection)
         .await?;
     rows::job(&row)
-}
-
-async fn insert_key(tx: &mut Tx, new: &NewJob, key: &IdempotencyRecord) -> Result<(), StoreError> {
-    let sql = "INSERT INTO idempotency_keys (tenant_id, key, fingerprint, job_id, created_at)
-      VALUES (?1, ?2, ?3, ?4, ?5)";
-    sqlx::query(sql)
-        .bind(&new.tenant.0)
-        .bind(&key.key)
-        .bind(&key.fingerprint)
-        .bind(new.id.to_string())
-        .bind(new.created_at.millis())
-        .execute(&mut tx.connection)
-        .await?;
-    Ok(())
 }
 
 pub(super) async fn one(readers: &SqlitePool, tenant: &TenantId, id: JobId) -> Result<Option<JobRecord>, StoreError> {

@@ -4,17 +4,30 @@ use sqlx::Row as _;
 use sqlx::sqlite::{SqlitePool, SqliteRow};
 
 use super::super::StoreError;
-use super::rows;
 use super::writer::Tx;
-use crate::records::{KeyId, KeyRecord, PageRequest, PreviousSecret, Rotation, TenantId, Timestamp};
+use super::{requests, rows};
+use crate::records::{
+    Earlier, KeyId, KeyRecord, KeyedRequest, Made, PageRequest, PreviousSecret, RateLimit, Rotation, TenantId,
+    Timestamp,
+};
 
-pub(super) async fn create(tx: &mut Tx, new: &KeyRecord) -> Result<(), StoreError> {
+pub(super) async fn create(
+    tx: &mut Tx,
+    new: &KeyRecord,
+    request: Option<KeyedRequest>,
+) -> Result<Option<Earlier>, StoreError> {
+    if let Some(request) = &request
+        && let Some(earlier) = requests::begin(tx, request).await?
+    {
+        return Ok(Some(earlier));
+    }
     sqlx::query("INSERT INTO tenants (id) VALUES (?1) ON CONFLICT (id) DO NOTHING")
         .bind(&new.tenant.0)
         .execute(&mut tx.connection)
         .await?;
-    let sql = "INSERT INTO keys (id, tenant_id, name, scopes, secret_hash, created_at, expires_at)
-      VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
+    let sql = "INSERT INTO keys (id, tenant_id, name, scopes, secret_hash, created_at, expires_at, rate_requests,
+        rate_window_s)
+      VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)";
     sqlx::query(sql)
         .bind(new.id.to_string())
         .bind(&new.tenant.0)
@@ -23,9 +36,14 @@ pub(super) async fn create(tx: &mut Tx, new: &KeyRecord) -> Result<(), StoreErro
         .bind(&new.secret_hash)
         .bind(new.created_at.millis())
         .bind(new.expires_at.map(Timestamp::millis))
+        .bind(new.rate_limit.map(|limit| limit.requests))
+        .bind(new.rate_limit.map(|limit| limit.window_s))
         .execute(&mut tx.connection)
         .await?;
-    Ok(())
+    if let Some(request) = &request {
+        requests::remember(tx, request, Made::Key(new.id)).await?;
+    }
+    Ok(None)
 }
 
 pub(super) async fn all(readers: &SqlitePool) -> Result<Vec<KeyRecord>, StoreError> {
@@ -83,6 +101,8 @@ pub(super) async fn rotate(
 fn key(row: &SqliteRow) -> Result<KeyRecord, StoreError> {
     let until = rows::time_or_null(row, "previous_until")?;
     let hash = row.try_get::<Option<String>, _>("previous_hash")?;
+    let requests = row.try_get::<Option<u32>, _>("rate_requests")?;
+    let window_s = row.try_get::<Option<u32>, _>("rate_window_s")?;
     Ok(KeyRecord {
         id: rows::parsed(row, "id")?,
         tenant: TenantId(row.try_get("tenant_id")?),
@@ -93,5 +113,6 @@ fn key(row: &SqliteRow) -> Result<KeyRecord, StoreError> {
         created_at: rows::time(row, "created_at")?,
         expires_at: rows::time_or_null(row, "expires_at")?,
         revoked_at: rows::time_or_null(row, "revoked_at")?,
+        rate_limit: requests.zip(window_s).map(|(requests, window_s)| RateLimit { requests, window_s }),
     })
 }

@@ -10,6 +10,7 @@ mod keys;
 mod leases;
 mod models;
 mod open;
+mod requests;
 mod rows;
 mod sweeps;
 mod writer;
@@ -26,10 +27,10 @@ use super::{
     QueueDepth, Store, StoreError,
 };
 use crate::records::{
-    Alias, AliasRecord, DomainId, DomainRecord, DomainVersionRecord, Expected, IdempotencyRecord, Intent, JobError,
-    JobEvent, JobFile, JobFilter, JobId, JobKind, JobRecord, JobState, KeyId, KeyRecord, ModelChange, ModelId,
-    ModelRecord, ModelVersionRecord, NewAlias, NewDomainVersion, NewJob, PageRequest, Progress, Reference, Rotation,
-    TenantId, Timestamp,
+    Alias, AliasRecord, DomainId, DomainRecord, DomainVersionRecord, Earlier, Expected, Intent, JobError, JobEvent,
+    JobFile, JobFilter, JobId, JobKind, JobRecord, JobState, KeyId, KeyRecord, KeyedRequest, Made, ModelChange,
+    ModelId, ModelRecord, ModelVersionRecord, NewAlias, NewDomainVersion, NewJob, PageRequest, Progress, Reference,
+    Rotation, TenantId, Timestamp,
 };
 pub use open::SqliteOptions;
 use writer::{Tx, Writer};
@@ -84,14 +85,25 @@ impl Store for SqliteStore {
     async fn create_job(
         &self,
         new: NewJob,
-        key: Option<IdempotencyRecord>,
+        request: Option<KeyedRequest>,
         limits: CreateLimits,
     ) -> Result<Creation, StoreError> {
-        self.writer.write(async move |tx: &mut Tx| jobs::create(tx, new, key, limits).await).await
+        self.writer.write(async move |tx: &mut Tx| jobs::create(tx, new, request, limits).await).await
     }
 
-    async fn earlier_request(&self, key: &IdempotencyRecord, since: Timestamp) -> Result<Option<Creation>, StoreError> {
-        jobs::earlier_request(&self.readers, key, since).await
+    async fn earlier_request(&self, request: &KeyedRequest) -> Result<Option<Earlier>, StoreError> {
+        requests::earlier(&self.readers, request).await
+    }
+
+    async fn remember_request(&self, request: KeyedRequest, made: Made) -> Result<Option<Earlier>, StoreError> {
+        let remember = async move |tx: &mut Tx| {
+            let earlier = requests::begin(tx, &request).await?;
+            if earlier.is_none() {
+                requests::remember(tx, &request, made).await?;
+            }
+            Ok(earlier)
+        };
+        self.writer.write(remember).await
     }
 
     async fn job(&self, tenant: &TenantId, id: JobId) -> Result<Option<JobRecord>, StoreError> {
@@ -252,8 +264,8 @@ impl Store for SqliteStore {
         models::list(&self.readers, tenant, page).await
     }
 
-    async fn create_key(&self, new: KeyRecord) -> Result<(), StoreError> {
-        self.writer.write(async move |tx: &mut Tx| keys::create(tx, &new).await).await
+    async fn create_key(&self, new: KeyRecord, request: Option<KeyedRequest>) -> Result<Option<Earlier>, StoreError> {
+        self.writer.write(async move |tx: &mut Tx| keys::create(tx, &new, request).await).await
     }
 
     async fn all_keys(&self) -> Result<Vec<KeyRecord>, StoreError> {

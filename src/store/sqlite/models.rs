@@ -40,8 +40,9 @@ pub(super) async fn insert_version(
     now: Timestamp,
 ) -> Result<(), StoreError> {
     let id = next.model.unwrap_or(new.id);
-    let sql = "INSERT INTO models (id, tenant_id, name, latest_version, created_at, updated_at)
-      VALUES (?1, ?2, ?3, ?4, ?5, ?5)
+    // Revisions begin with the time: those of a model that was removed do not come again under its name.
+    let sql = "INSERT INTO models (id, tenant_id, name, latest_version, revision, created_at, updated_at)
+      VALUES (?1, ?2, ?3, ?4, ?5, ?5, ?5)
       ON CONFLICT (tenant_id, name)
         DO UPDATE SET latest_version = ?4, updated_at = ?5, revision = models.revision + 1";
     let done = sqlx::query(sql)

@@ -120,7 +120,8 @@ fn what_cannot_be_an_alias_is_refused() {
 #[test]
 fn a_model_that_an_alias_points_to_stays_unless_forced() {
     let app = with_two_versions();
-    assert_eq!(put(&app, json!(1), &[]).status, 201);
+    let made = put(&app, json!(1), &[]);
+    assert_eq!(made.status, 201);
     let delete = |query: &str| app.send("DELETE", &format!("/v1/models/birds{query}"), &[], b"");
     let refused = delete("").problem(409, "model_in_use");
     assert!(refused["detail"].as_str().unwrap().contains("production"), "{refused}");
@@ -128,6 +129,12 @@ fn a_model_that_an_alias_points_to_stays_unless_forced() {
     assert_eq!(delete("?force=true").status, 204);
     app.get("/v1/models/birds@production").problem(404, "model_not_found");
     app.get(ALIAS).problem(404, "model_not_found");
+    // Another model of the same name: what was seen of the first does not speak of it.
+    let spec = json!({"kind": "adapt", "sources": ["adelie"], "target": "gentoo", "method": {"id": "source_only"},
+                      "model": "birds"});
+    assert_eq!(app.run_job(&spec)["result"]["model"], "birds@1");
+    assert_eq!(put(&app, json!(1), &[]).status, 201);
+    put(&app, json!(1), &[("If-Match", made.header("etag"))]).problem(412, "precondition_failed");
 }
 
 #[test]

@@ -51,6 +51,43 @@ fn the_file_is_in_the_format_that_was_asked_for() {
 }
 
 #[test]
+fn a_file_says_whose_predictions_it_holds() {
+    let app = with_model();
+    let numbered = String::from_utf8(GENTOO.to_vec()).expect("text");
+    let lines = numbered.lines().enumerate();
+    let numbered: String =
+        lines.map(|(i, l)| if i == 0 { format!("who,{l}\n") } else { format!("p{i},{l}\n") }).collect();
+    assert_eq!(app.put("/v1/domains/numbered?label=label&id=who", numbered.as_bytes()).status, 201);
+    let run = |target: &str, format: &str| {
+        let job = app.run_job(&json!({"kind": "predict", "model": "birds", "target": target, "format": format}));
+        assert_eq!(job["state"], "succeeded", "{job}");
+        file(&app, &job).text
+    };
+    let (with, without) = (run("numbered", "csv"), run("gentoo", "csv"));
+    for (i, (with, without)) in with.lines().zip(without.lines()).enumerate() {
+        let id = if i == 0 { "who".to_owned() } else { format!("p{i}") };
+        assert_eq!(with, format!("{id},{without}"));
+    }
+    assert!(run("numbered", "ndjson").starts_with("{\"who\":\"p1\",\"label\":"));
+}
+
+#[test]
+fn who_may_not_read_rows_gets_no_file_of_them() {
+    let app = with_model();
+    let job = app.run_job(&json!({"kind": "predict", "model": "birds", "target": "gentoo"}));
+    let path = job["links"]["result"].as_str().expect("a link");
+    let root = app.post("/v1/keys", &json!({"name": "root", "scopes": ["admin"]})).json();
+    let root = root["token"].as_str().expect("a token").to_owned();
+    let get = |scopes: Value| {
+        let made = app.ask(&root, "POST", "/v1/keys", &json!({"name": "k", "scopes": scopes})).json();
+        app.ask(made["token"].as_str().expect("a token"), "GET", path, &Value::Null)
+    };
+    get(json!(["jobs:read"])).problem(403, "insufficient_scope");
+    get(json!(["data:read"])).problem(403, "insufficient_scope");
+    assert_eq!(get(json!(["jobs:read", "data:read"])).status, 200);
+}
+
+#[test]
 fn files_outlive_the_process_the_model_and_the_domain() {
     let app = with_model();
     let job = app.run_job(&json!({"kind": "predict", "model": "birds", "target": "gentoo"}));

@@ -168,6 +168,60 @@ fn every_single_resource_has_a_tag_that_lasts_as_long_as_it() {
 }
 
 #[test]
+fn every_post_that_makes_something_makes_it_once_a_key() {
+    let app = TestApp::start();
+    let post = |path: &str, key: &str, body: &serde_json::Value| {
+        app.send("POST", path, &[("Idempotency-Key", key)], body.to_string().as_bytes())
+    };
+    let domain = json!({"name": "d", "rows": [{"x": 1.5}, {"x": 2.0}]});
+    let first = post("/v1/domains", "\"a\"", &domain);
+    assert_eq!((first.status, first.header("idempotency-replayed")), (201, ""), "{}", first.text);
+    assert_eq!(app.put("/v1/domains/d", b"x\n1\n2\n").json()["version"], 2);
+    let again = post("/v1/domains", "a", &domain);
+    assert_eq!((again.status, again.header("idempotency-replayed"), again.json()), (201, "true", first.json()));
+    assert_eq!((again.header("location"), again.header("etag")), (first.header("location"), first.header("etag")));
+    post("/v1/domains", "b", &domain).problem(409, "domain_name_taken");
+    let other = json!({"name": "e", "rows": [{"x": 1.5}]});
+    post("/v1/domains", "a", &other).problem(422, "idempotency_key_reused");
+    app.get("/v1/domains/e").problem(404, "domain_not_found");
+    post("/v1/domains", "\"", &other).problem(400, "idempotency_key_invalid");
+    // What failed was not made: the key is free.
+    let bad = json!({"name": "e", "rows": []});
+    assert_eq!(post("/v1/domains", "c", &bad).status, 422);
+    assert_eq!(post("/v1/domains", "c", &other).status, 201);
+    // The same data again is answered as it was the first time.
+    assert_eq!([post("/v1/domains", "f", &other).status, post("/v1/domains", "f", &other).status], [200, 200]);
+    // One key is for one request, whatever it is for.
+    post("/v1/keys", "a", &json!({"name": "x", "scopes": ["admin"]})).problem(422, "idempotency_key_reused");
+    assert_eq!(app.send("DELETE", "/v1/domains/d", &[], b"").status, 204);
+    post("/v1/domains", "a", &domain).problem(404, "domain_not_found");
+    // Restarting forgets nothing.
+    let app = app.restart();
+    let again = app.send("POST", "/v1/domains", &[("Idempotency-Key", "c")], other.to_string().as_bytes());
+    assert_eq!((again.status, again.header("idempotency-replayed")), (201, "true"));
+}
+
+#[test]
+fn of_a_key_that_is_asked_for_again_the_secret_is_not_shown_again() {
+    let (app, [root]) = TestApp::with_keys(["default"]);
+    let bearer = format!("Bearer {root}");
+    let body = json!({"name": "ci", "scopes": ["jobs:read"]}).to_string();
+    let headers = [("authorization", bearer.as_str()), ("idempotency-key", "k")];
+    let make = || app.send("POST", "/v1/keys", &headers, body.as_bytes());
+    let (first, again) = (make(), make());
+    assert!(first.json()["token"].is_string() && first.header("idempotency-replayed").is_empty());
+    assert_eq!((again.status, again.header("idempotency-replayed")), (201, "true"), "{}", again.text);
+    assert_eq!((&again.json()["token"], &again.json()["key"]), (&json!(null), &first.json()["key"]));
+    assert_eq!((again.header("location"), again.header("cache-control")), (first.header("location"), "no-store"));
+    assert_eq!(app.ask(&root, "GET", "/v1/keys", &json!(null)).json()["data"].as_array().map(Vec::len), Some(2));
+    // Who lost the answer gives the key another secret.
+    let path = format!("{}/rotate", first.header("location"));
+    let rotated = app.ask(&root, "POST", &path, &json!({})).json();
+    let token = rotated["token"].as_str().unwrap();
+    assert_eq!(app.ask(token, "GET", "/v1/jobs", &json!(null)).status, 200);
+}
+
+#[test]
 fn the_committed_document_is_the_served_one() {
     let committed = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/openapi.yaml")).expect("a file");
     let current = adaptd::api::document_yaml().expect("a document");

@@ -5,7 +5,7 @@ use std::time::Duration;
 use adaptd::records::{JobError, JobId, NewJob, TenantId};
 use adaptd::store::{COUNTED_QUEUE, CreateLimits};
 
-use super::fixtures::{Database, LIMITS, databases, lease, tenant};
+use super::fixtures::{Database, databases, lease, tenant};
 
 async fn add(db: &Database, priority: i64) -> JobId {
     db.clock.advance(Duration::from_millis(1));
@@ -103,7 +103,7 @@ fn a_job_that_waits_for_its_time_has_no_place_yet() {
 #[test]
 fn places_are_counted_as_far_as_is_cheap() {
     databases(|db| async move {
-        let wide = CreateLimits { max_queued: i64::MAX, ..LIMITS };
+        let wide = CreateLimits { max_queued: i64::MAX };
         let jobs: Vec<NewJob> = (0..=COUNTED_QUEUE).map(|_| db.new_job()).collect();
         let mut ids: Vec<JobId> = jobs.iter().map(|j| j.id).collect();
         ids.sort();

@@ -20,7 +20,7 @@ pub(crate) struct Database {
 }
 
 pub(crate) const LEASE: Duration = Duration::from_secs(15);
-pub(crate) const LIMITS: CreateLimits = CreateLimits { max_queued: 1_000, keep_keys: Duration::from_secs(86_400) };
+pub(crate) const LIMITS: CreateLimits = CreateLimits { max_queued: 1_000 };
 
 /// Runs a check on a fresh database of every kind.
 pub(crate) fn databases<F: Future<Output = ()>>(check: impl Fn(Database) -> F) {

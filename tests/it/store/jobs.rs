@@ -2,19 +2,23 @@
 
 use std::time::Duration;
 
-use adaptd::records::{Cursor, IdempotencyRecord, JobFilter, JobId, JobKind, JobState, NewJob, PageRequest, TenantId};
+use adaptd::records::{
+    Cursor, Earlier, JobFilter, JobId, JobKind, JobState, KeyedRequest, Made, NewJob, PageRequest, TenantId, Timestamp,
+};
 use adaptd::store::{Cancellation, CreateLimits, Creation, QueueDepth};
 use serde_json::json;
 
 use super::fixtures::{Database, LIMITS, databases, lease, page, reopen, tenant, without_model};
 
-fn key(new: &NewJob, key: &str, fingerprint: &str) -> Option<IdempotencyRecord> {
-    Some(IdempotencyRecord {
+const DAY: Duration = Duration::from_secs(86_400);
+
+fn key(new: &NewJob, key: &str, fingerprint: &str) -> Option<KeyedRequest> {
+    Some(KeyedRequest {
         tenant: new.tenant.clone(),
         key: key.into(),
         fingerprint: fingerprint.into(),
-        job: new.id,
-        created_at: new.created_at,
+        at: new.created_at,
+        forgotten: Timestamp::from_millis(new.created_at.millis() - DAY.as_millis() as i64),
     })
 }
 
@@ -63,16 +67,12 @@ fn a_key_replays_the_same_request_and_refuses_another() {
         };
         let first = db.new_job();
         let Creation::Created(job) = create(first.clone(), "k", "same").await else { panic!("not created") };
-        assert_eq!(create(db.new_job(), "k", "same").await, Creation::Replayed(job.clone()));
-        assert_eq!(create(db.new_job(), "k", "other").await, Creation::KeyReused);
+        let before = Creation::Earlier(Earlier::Same(Made::Job(job.id)));
+        assert_eq!(create(db.new_job(), "k", "same").await, before);
+        assert_eq!(create(db.new_job(), "k", "other").await, Creation::Earlier(Earlier::Other));
         assert_eq!(db.store.queue_depth().await.unwrap(), QueueDepth { queued: 1, running: 0 });
 
-        // A replay shows the job as it stands now.
-        let cancelled = db.store.cancel_job(&tenant(), job.id, db.now()).await.unwrap();
-        let Cancellation::Accepted(cancelled) = cancelled else { panic!("{cancelled:?}") };
-        assert_eq!(create(db.new_job(), "k", "same").await, Creation::Replayed(cancelled));
-
-        db.clock.advance(LIMITS.keep_keys);
+        db.clock.advance(DAY);
         assert!(matches!(create(db.new_job(), "k", "other").await, Creation::Created(_)));
     });
 }
@@ -82,27 +82,25 @@ fn an_earlier_request_is_found_by_its_key_for_as_long_as_keys_are_kept() {
     databases(|db| async move {
         let new = db.new_job();
         let asked = |print| key(&new, "k", print).unwrap();
-        let before = db.now();
-        db.clock.advance(Duration::from_millis(1));
-        let new = NewJob { created_at: db.now(), ..new.clone() };
-        let earlier = async |k: &IdempotencyRecord, since| db.store.earlier_request(k, since).await.unwrap();
-        assert_eq!(earlier(&asked("same"), before).await, None);
+        let earlier = async |k: &KeyedRequest| db.store.earlier_request(k).await.unwrap();
+        assert_eq!(earlier(&asked("same")).await, None);
         let Creation::Created(job) = db.store.create_job(new.clone(), key(&new, "k", "same"), LIMITS).await.unwrap()
         else {
             panic!("not created")
         };
-        assert_eq!(earlier(&asked("same"), before).await, Some(Creation::Replayed(job)));
-        assert_eq!(earlier(&asked("other"), before).await, Some(Creation::KeyReused));
-        assert_eq!(earlier(&asked("same"), db.now()).await, None, "too old");
-        let stranger = IdempotencyRecord { tenant: TenantId("somebody else".into()), ..asked("same") };
-        assert_eq!(earlier(&stranger, before).await, None);
+        assert_eq!(earlier(&asked("same")).await, Some(Earlier::Same(Made::Job(job.id))));
+        assert_eq!(earlier(&asked("other")).await, Some(Earlier::Other));
+        let later = KeyedRequest { forgotten: new.created_at, ..asked("same") };
+        assert_eq!(earlier(&later).await, None, "too old");
+        let stranger = KeyedRequest { tenant: TenantId("somebody else".into()), ..asked("same") };
+        assert_eq!(earlier(&stranger).await, None);
     });
 }
 
 #[test]
 fn a_key_of_a_job_that_was_not_created_is_free() {
     databases(|db| async move {
-        let full = CreateLimits { max_queued: 0, ..LIMITS };
+        let full = CreateLimits { max_queued: 0 };
         let new = db.new_job();
         let k = key(&new, "k", "a");
         assert_eq!(db.store.create_job(new, k, full).await.unwrap(), Creation::QueueFull);
@@ -115,7 +113,7 @@ fn a_key_of_a_job_that_was_not_created_is_free() {
 #[test]
 fn the_queue_is_bounded_by_what_waits() {
     databases(|db| async move {
-        let two = CreateLimits { max_queued: 2, ..LIMITS };
+        let two = CreateLimits { max_queued: 2 };
         let create = async || db.store.create_job(db.new_job(), None, two).await.unwrap();
         for _ in 0..2 {
             assert!(matches!(create().await, Creation::Created(_)));
