@@ -4,7 +4,7 @@
 mod documents;
 mod model;
 
-use adaptd::ingest::{self, Format, IngestError, Ingested, Limits, Options, stored};
+use adaptd::ingest::{self, Format, IngestError, Ingested, Limits, Options, Source, stored};
 use bytes::Bytes;
 
 pub use documents::{job, predict_document};
@@ -22,9 +22,22 @@ fn limits() -> Limits {
     }
 }
 
-/// The only call of the readers.
+/// The only call of the readers: what keeps the table and what stores it as it is read say the same.
 fn read(data: &[u8], options: &Options) -> Result<Ingested, IngestError> {
-    ingest::read(&Bytes::copy_from_slice(data), options)
+    let source = Source::from(Bytes::copy_from_slice(data));
+    let found = ingest::read(&source, options);
+    let file = tempfile::NamedTempFile::new().expect("a file");
+    match (&found, ingest::store(&source, options, file.reopen().expect("the file"))) {
+        (Ok(found), Ok(stored)) => {
+            let table = Source::file(file.path().to_owned()).expect("the file");
+            let table = stored::read_rows(&table, 0, usize::MAX).expect("what was stored is read");
+            assert_eq!(table, found.table);
+            assert_eq!((&stored.roles, &stored.notes, stored.task), (&found.roles, &found.notes, found.task));
+        }
+        (Err(kept), Err(stored)) => assert_eq!(kept.to_string(), stored.to_string()),
+        (kept, stored) => panic!("kept: {kept:?}; stored: {stored:?}"),
+    }
+    found
 }
 
 /// CSV, with what a client may say of it taken from the first bytes.
@@ -77,7 +90,7 @@ pub fn arrow(data: &[u8]) {
 pub fn stored(data: &[u8]) {
     let bytes = Bytes::copy_from_slice(data);
     let _ = std::panic::catch_unwind(|| {
-        let _ = stored::read_rows(bytes.clone(), 1, 2);
+        let _ = stored::read_rows(&bytes.clone().into(), 1, 2);
         if let Ok(table) = stored::read_parquet(bytes) {
             let again = stored::write_parquet(&table).expect("what was read can be stored");
             let _ = stored::read_parquet(again.into()).expect("what was stored is read");
@@ -115,7 +128,7 @@ fn check(found: &Ingested, limits: &Limits) {
     assert!(names.windows(2).all(|pair| pair[0] != pair[1]), "{names:?}");
     let bytes = Bytes::from(stored::write_parquet(table).expect("a table can be stored"));
     assert_eq!(&stored::read_parquet(bytes.clone()).expect("what was stored is read"), table);
-    let part = stored::read_rows(bytes, 1, 2).expect("a part of it is read");
+    let part = stored::read_rows(&bytes.into(), 1, 2).expect("a part of it is read");
     assert_eq!(part.n_rows(), (table.n_rows() - 1).min(2));
 }
 
