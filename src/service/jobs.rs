@@ -54,6 +54,24 @@ impl Wait {
     }
 }
 
+impl JobRequest {
+    /// Whether every field holds by itself, whatever is stored.
+    ///
+    /// # Errors
+    /// All that is wrong with the request.
+    pub fn check(self) -> Result<(), ServiceError> {
+        match self.use_of_model() {
+            Some(kind) => self.draft_use(kind).map(drop),
+            None => self.draft().map(drop),
+        }
+    }
+
+    /// The kind, if it runs a stored model and makes none.
+    fn use_of_model(&self) -> Option<JobKind> {
+        [JobKind::Predict, JobKind::Evaluate].into_iter().find(|k| k.as_str() == self.kind)
+    }
+}
+
 impl Service {
     /// Checks the whole request, resolves it and stores the job. Durable when it returns.
     ///
@@ -112,8 +130,7 @@ impl Service {
         request: JobRequest,
         id: JobId,
     ) -> Result<Resolved, ServiceError> {
-        let applied = [JobKind::Predict, JobKind::Evaluate].into_iter().find(|k| k.as_str() == request.kind);
-        let (kind, terms, spec) = match applied {
+        let (kind, terms, spec) = match request.use_of_model() {
             Some(kind) => {
                 let draft = request.draft_use(kind)?;
                 let terms = draft.terms.clone();

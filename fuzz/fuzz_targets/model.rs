@@ -1,0 +1,4 @@
+//! Model files, byte by byte.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| adaptd_fuzz::model(data));

@@ -1,0 +1,4 @@
+//! Parquet files of others.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(init: adaptd_fuzz::only_ours_may_not_panic(), |data: &[u8]| adaptd_fuzz::parquet(data));

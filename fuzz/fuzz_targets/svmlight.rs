@@ -1,0 +1,4 @@
+//! Svmlight, whole and cut.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| adaptd_fuzz::svmlight(data));
