@@ -6,8 +6,8 @@ use ndarray::Array2;
 use serde::{Deserialize, Serialize};
 
 use super::params::{FeatureParams, Imputation, MissingIndicator, UnseenCategory};
-use super::text::TextEncoding;
-use crate::context::FitError;
+use super::text::{GoesOn, TextEncoding};
+use crate::context::{Ctx, FitError};
 use crate::data::{Column, DomainTable, Kind, Role, Table, Values};
 use crate::linalg::{Matrix, SparseRows};
 use crate::parts::LoadError;
@@ -54,6 +54,13 @@ enum Layout {
     Sparse,
 }
 
+/// What scaling fills of sparse rows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Filled {
+    Nothing,
+    Zeros,
+}
+
 /// Encodes tables as it learnt from training rows.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(super) struct Encoder {
@@ -80,8 +87,12 @@ const MAX_PROBLEMS: usize = 20;
 
 impl Encoder {
     /// Learns from training rows. Columns that every domain has as features are used, in the order
-    /// of the first source.
-    pub(super) fn fit(domains: &[&DomainTable], params: &FeatureParams) -> Result<Self, FitError> {
+    /// of the first source. Answers with the number of entries of the encoded training rows that are not zero, too.
+    pub(super) fn fit(
+        domains: &[&DomainTable],
+        params: &FeatureParams,
+        ctx: &Ctx,
+    ) -> Result<(Self, usize), FitError> {
         let mut columns = Vec::new();
         let mut n_entries = 0;
         let tables: Vec<HashMap<&str, &Column>> = domains.iter().map(|d| by_name(&d.table)).collect();
@@ -96,7 +107,7 @@ impl Encoder {
             } else if values.iter().any(|v| v.kind() == Kind::Text) {
                 // A column whose texts share nothing says nothing of other rows.
                 let text = params.text.unwrap_or_default();
-                let Some((encoding, entries)) = TextEncoding::fit(&name, &values, &text)? else { continue };
+                let Some((encoding, entries)) = TextEncoding::fit(&name, &values, &text, ctx)? else { continue };
                 n_entries += entries;
                 columns.push(EncodedColumn { name, encoding: Encoding::Text(encoding) });
                 continue;
@@ -126,7 +137,21 @@ impl Encoder {
         let n_rows: usize = domains.iter().map(|d| d.table.n_rows()).sum();
         let few = (n_entries as f64) < SPARSE_DENSITY * n_rows as f64 * width as f64;
         let layout = if width > SPARSE_COLUMNS && few { Layout::Sparse } else { Layout::Dense };
-        Ok(Self { columns, unseen_category: params.unseen_category, layout })
+        Ok((Self { columns, unseen_category: params.unseen_category, layout }, n_entries))
+    }
+
+    /// Bytes of the encoded and scaled matrix of so many rows, of which so many entries are not zero, beyond one number for
+    /// each column of the table: what categories and texts are spread out to.
+    pub(super) fn spread_bytes(&self, n_rows: usize, n_entries: usize, filled: Filled) -> u64 {
+        let beyond = self.n_outputs().saturating_sub(self.columns.len()) as u64;
+        let dense = 8 * n_rows as u64 * beyond;
+        // Rows are gathered as lists of pairs before they are compressed.
+        let sparse = 28 * n_entries as u64;
+        match (self.layout, filled) {
+            (Layout::Dense, _) => dense,
+            (Layout::Sparse, Filled::Zeros) => dense + sparse,
+            (Layout::Sparse, Filled::Nothing) => sparse,
+        }
     }
 
     /// The names of the columns that a table must have.
@@ -185,7 +210,7 @@ impl Encoder {
     ///
     /// # Errors
     /// Every column that is missing and every value that does not fit, up to twenty.
-    pub(super) fn transform(&self, table: &Table) -> Result<Matrix, Vec<InputProblem>> {
+    pub(super) fn transform(&self, table: &Table, goes_on: GoesOn) -> Result<Matrix, Vec<InputProblem>> {
         let mut problems = Vec::new();
         let mut inputs = Vec::new();
         let given = by_name(table);
@@ -204,7 +229,7 @@ impl Encoder {
             }
         }
         problems.truncate(MAX_PROBLEMS);
-        if problems.is_empty() { Ok(self.assemble(table.n_rows(), &inputs)) } else { Err(problems) }
+        if problems.is_empty() { Ok(self.assemble(table.n_rows(), &inputs, goes_on)) } else { Err(problems) }
     }
 
     /// The first entry of an encoded matrix of which `is` holds, as row and input column. Zeros are not asked about.
@@ -259,7 +284,7 @@ impl Encoder {
         }
     }
 
-    fn assemble(&self, n_rows: usize, inputs: &[(&Column, &Encoding)]) -> Matrix {
+    fn assemble(&self, n_rows: usize, inputs: &[(&Column, &Encoding)], goes_on: GoesOn) -> Matrix {
         let width = self.n_outputs();
         let cells = inputs.iter().map(|(column, encoding)| Cells::new(column, encoding));
         let mut at = 0;
@@ -268,7 +293,7 @@ impl Encoder {
                 // Column after column, so that the entries of each row come in their order.
                 let mut rows = vec![Vec::new(); n_rows];
                 for cell in cells {
-                    cell.entries(|row, column, value| rows[row].push((at + column, value)));
+                    cell.entries(goes_on, |row, column, value| rows[row].push((at + column, value)));
                     at += cell.encoding.width();
                 }
                 let mut out = SparseRows::new(width);
@@ -278,7 +303,7 @@ impl Encoder {
             Layout::Dense => {
                 let mut out = Array2::zeros((n_rows, width));
                 for cell in cells {
-                    cell.entries(|row, column, value| out[(row, at + column)] = value);
+                    cell.entries(goes_on, |row, column, value| out[(row, at + column)] = value);
                     at += cell.encoding.width();
                 }
                 Matrix::Dense(out)
@@ -304,7 +329,7 @@ impl<'a> Cells<'a> {
     }
 
     /// Every entry that may not be zero, as row, column from the first of this input, and value; rows ascend.
-    fn entries(&self, mut write: impl FnMut(usize, usize, f64)) {
+    fn entries(&self, goes_on: GoesOn, mut write: impl FnMut(usize, usize, f64)) {
         match (self.encoding, self.values) {
             (Encoding::Number { .. }, Values::Sparse { rows, values, .. }) => {
                 rows.iter().zip(values).for_each(|(row, value)| write(*row as usize, 0, *value));
@@ -336,7 +361,7 @@ impl<'a> Cells<'a> {
                     }
                 }
             }
-            (Encoding::Text(text), values) => text.entries(values, write),
+            (Encoding::Text(text), values) => text.entries(values, goes_on, write),
         }
     }
 }

@@ -4,11 +4,11 @@ use std::borrow::{Borrow, Cow};
 
 use ndarray::{Array1, Axis};
 
-use super::encoder::{Encoder, InputProblem};
+use super::encoder::{Encoder, Filled, InputProblem};
 use super::map::{DomainMaps, Map};
 use super::params::{FeatureParams, Scaling};
 use super::text::TextScaling;
-use crate::context::FitError;
+use crate::context::{Ctx, FitError, Silent};
 use crate::data::{DomainTable, Kind, Table};
 use crate::linalg::Matrix;
 use crate::parts::{LoadError, Parts};
@@ -33,6 +33,8 @@ pub struct FittedFeatures {
     pub sources: Vec<Matrix>,
     /// `(n_target, d)`
     pub target: Matrix,
+    /// What categories and texts took beyond the tables.
+    pub memory_bytes: u64,
 }
 
 impl Pipeline {
@@ -45,11 +47,32 @@ impl Pipeline {
         target: &DomainTable,
         params: FeatureParams,
     ) -> Result<FittedFeatures, FitError> {
+        Self::fit_in(sources, target, params, &Ctx::new(0, &Silent))
+    }
+
+    /// The same within the bound on memory of a context, and as long as that goes on.
+    ///
+    /// # Errors
+    /// As [`Pipeline::fit`]; [`FitError::OutOfMemoryBudget`].
+    pub fn fit_in(
+        sources: &[impl Borrow<DomainTable>],
+        target: &DomainTable,
+        params: FeatureParams,
+        ctx: &Ctx,
+    ) -> Result<FittedFeatures, FitError> {
         let domains: Vec<&DomainTable> = sources.iter().map(Borrow::borrow).chain([target]).collect();
-        let encoder = Encoder::fit(&domains, &params)?;
+        let (encoder, n_entries) = Encoder::fit(&domains, &params, ctx)?;
+        let scaled = scaled_columns(&encoder, &params);
+        let n_rows = domains.iter().map(|d| d.table.n_rows()).sum();
+        let filled = if scaled.is_none() { filled_by(params.scaling) } else { Filled::Nothing };
+        let memory_bytes = encoder.spread_bytes(n_rows, n_entries, filled);
+        ctx.reserve("the features", memory_bytes)?;
+        let goes_on = || ctx.check().is_ok();
         let encode = |domain: &DomainTable| -> Result<Matrix, FitError> {
+            let encoded = encoder.transform(&domain.table, &goes_on);
+            ctx.check()?;
             let x =
-                encoder.transform(&domain.table).map_err(|problems| {
+                encoded.map_err(|problems| {
                     FitError::Degenerate(problems.first().map_or_else(String::new, |p| {
                         format!("column {:?} of {}: {}", p.column, domain.name, p.detail)
                     }))
@@ -66,7 +89,6 @@ impl Pipeline {
         };
         let sources = sources.iter().map(|s| encode(s.borrow())).collect::<Result<Vec<_>, _>>()?;
         let target = encode(target)?;
-        let scaled = scaled_columns(&encoder, &params);
         if params.scaling == Scaling::TfIdf {
             for (x, domain) in sources.iter().chain([&target]).zip(&domains) {
                 check_counts(&encoder, x, scaled.as_deref(), &domain.name)?;
@@ -80,6 +102,7 @@ impl Pipeline {
             sources: sources.into_iter().zip(&maps.sources).map(|(x, map)| map.apply_to(Cow::Owned(x))).collect(),
             target: maps.target.apply_to(Cow::Owned(target)),
             pipeline: Self { params, encoder, target_scaling: maps.target },
+            memory_bytes,
         })
     }
 
@@ -112,7 +135,7 @@ impl Pipeline {
     /// # Errors
     /// Every column that is missing and every value that does not fit, up to twenty.
     pub fn transform(&self, table: &Table) -> Result<Matrix, Vec<InputProblem>> {
-        let x = self.encoder.transform(table)?;
+        let x = self.encoder.transform(table, &|| true)?;
         let refused = |at: Option<(usize, &str)>, code: &'static str, detail: String| match at {
             Some((row, column)) => Err(vec![InputProblem { code, row: Some(row), column: column.to_owned(), detail }]),
             None => Ok(()),
@@ -144,6 +167,14 @@ impl Pipeline {
             return Err(LoadError("the scaling changes the number of columns".into()));
         }
         Ok(Self { params: parts.get("params")?, encoder, target_scaling })
+    }
+}
+
+/// What a scaling of all columns fills.
+fn filled_by(scaling: Scaling) -> Filled {
+    match scaling {
+        Scaling::JointZScore | Scaling::DomainZScore | Scaling::RowSumDomainZScore => Filled::Zeros,
+        Scaling::None | Scaling::L2Rows | Scaling::TfIdf => Filled::Nothing,
     }
 }
 
