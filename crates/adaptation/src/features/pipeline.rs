@@ -64,7 +64,7 @@ impl Pipeline {
         let n_rows = domains.iter().map(|d| d.table.n_rows()).sum();
         let filled = if scaled.is_none() { filled_by(params.scaling) } else { Filled::Nothing };
         let memory_bytes = encoder.spread_bytes(n_rows, n_entries, filled);
-        ctx.reserve("the features", memory_bytes)?;
+        ctx.reserve("encoding the columns", memory_bytes)?;
         let goes_on = || ctx.check().is_ok();
         let encode = |domain: &DomainTable| -> Result<Matrix, FitError> {
             let encoded = encoder.transform(&domain.table, &goes_on);
