@@ -1,6 +1,6 @@
 //! A job that is only looked at: everything is resolved and checked, the data too, and nothing is started.
 
-use adaptation::context::FitError;
+use adaptation::context::{Ctx, FitError, Silent};
 use adaptation::data::{DomainTable, TaskKind};
 use adaptation::engine::{self, FittedModel};
 use serde_json::Value;
@@ -71,9 +71,11 @@ impl Service {
         let task = base.as_ref().map(|b| b.manifest().task).or(task);
         let task = task.ok_or_else(|| ServiceError::new(Code::DryRunFailed, "the source has no label column"))?;
         let engine_spec = spec.engine();
+        let limit = self.limits.job_memory_bytes;
         let look = move || {
             let input = engine::Input { task, sources: &sources, target: &target, base: base.as_deref() };
-            engine::estimate(&engine_spec, &input).map_err(failed)
+            let ctx = Ctx::new(engine_spec.seed, &Silent).with_memory(limit);
+            engine::estimate(&engine_spec, &input, &ctx).map_err(failed)
         };
         tokio::task::spawn_blocking(look).await.map_err(ServiceError::internal)?
     }

@@ -59,6 +59,9 @@ const INLINE_WORK: u64 = 1 << 20;
 /// Documents up to this size are read where they come, which takes a fraction of a millisecond.
 const INLINE_BYTES: usize = 64 << 10;
 
+/// ... and up to this size where the model takes text, of which every byte begins some n-grams.
+const INLINE_TEXT_BYTES: usize = 2 << 10;
+
 /// A prediction with all but its rows.
 struct Call {
     /// `name@version`
@@ -95,7 +98,8 @@ impl Service {
         let work: Box<dyn FnOnce() -> Result<Predicted, ServiceError> + Send> = match input {
             PredictInput::Document { bytes, read } if bytes.len() <= INLINE_BYTES => {
                 let rows = call.rows_of(read(&bytes)?)?;
-                if rows.work().saturating_mul(call.n_bytes) <= INLINE_WORK {
+                let is_short = bytes.len() <= INLINE_TEXT_BYTES || !call.model.takes_text();
+                if is_short && rows.work().saturating_mul(call.n_bytes) <= INLINE_WORK {
                     return call.answer(&rows);
                 }
                 Box::new(move || call.answer(&rows))

@@ -131,6 +131,11 @@ impl FittedModel {
         })
     }
 
+    /// Whether a row may hold text, so that its cost is not bounded by the size of the model.
+    pub fn takes_text(&self) -> bool {
+        self.pipeline.has_text()
+    }
+
     /// Whether [`FittedModel::predict_source_only`] answers.
     pub fn keeps_source_only(&self) -> bool {
         self.source_only.is_some()

@@ -6,7 +6,7 @@ use std::collections::{BTreeSet, HashMap};
 
 use ndarray::Array1;
 
-use crate::context::FitError;
+use crate::context::{Ctx, FitError};
 use crate::data::{Column, Dataset, DomainTable, Labels, Problem, Role, Task, TaskKind};
 use crate::features::{FeatureParams, Pipeline};
 use crate::linalg::Matrix;
@@ -22,6 +22,15 @@ pub(super) enum TargetLabels {
 pub(super) struct Prepared {
     pub(super) problem: Problem,
     pub(super) pipeline: Pipeline,
+    /// What the features took beyond the tables.
+    pub(super) memory_bytes: u64,
+}
+
+/// How domains become a problem.
+pub(super) struct Preparation<'a> {
+    pub(super) task: &'a Task,
+    pub(super) shown: TargetLabels,
+    pub(super) features: FeatureParams,
 }
 
 /// The task with its classes: those of the sources and, where the fit may see them, of the target.
@@ -40,14 +49,14 @@ pub(super) fn task_of(kind: TaskKind, sources: &[DomainTable], target: Option<&D
 /// # Errors
 /// [`FitError::LabelMissing`] where no source row is labelled; what [`Pipeline::fit`] refuses.
 pub(super) fn prepare(
-    task: &Task,
+    how: &Preparation,
     sources: &[DomainTable],
     target: &DomainTable,
-    shown: TargetLabels,
-    features: FeatureParams,
+    ctx: &Ctx,
 ) -> Result<Prepared, FitError> {
+    let task = how.task;
     let sources: Vec<Cow<DomainTable>> = sources.iter().map(labelled_rows).collect::<Result<_, _>>()?;
-    let fitted = Pipeline::fit(&sources, target, features)?;
+    let fitted = Pipeline::fit_in(&sources, target, how.features, ctx)?;
     let dataset = |domain: &DomainTable, x: Matrix, labels: Labels| -> Result<Dataset, FitError> {
         Ok(Dataset { x, labels, weights: weights_of(domain)? })
     };
@@ -56,12 +65,12 @@ pub(super) fn prepare(
         .zip(fitted.sources)
         .map(|(domain, x)| dataset(domain, x, labels_of(domain, task)?))
         .collect::<Result<Vec<_>, _>>()?;
-    let labels = match shown {
+    let labels = match how.shown {
         TargetLabels::Shown => labels_of(target, task)?,
         TargetLabels::Hidden => no_labels(task.kind(), target.table.n_rows()),
     };
     let problem = Problem { task: task.clone(), sources: source_sets, target: dataset(target, fitted.target, labels)? };
-    Ok(Prepared { problem, pipeline: fitted.pipeline })
+    Ok(Prepared { problem, pipeline: fitted.pipeline, memory_bytes: fitted.memory_bytes })
 }
 
 /// The labels of a domain; words that are not among the classes are unknown.

@@ -7,10 +7,12 @@ use serde_json::Value;
 
 use super::model::{FittedModel, Manifest, SourceOnly};
 use super::outcome::{Distances, Memory, Metrics, Mmd2};
-use super::problem::{Prepared, TargetLabels, classes_of, labels_of, prepare, task_of, units_of, unused_columns};
+use super::problem::{
+    Preparation, Prepared, TargetLabels, classes_of, labels_of, prepare, task_of, units_of, unused_columns,
+};
 use super::scoring::{Pair, Scored};
 use super::spec::{Evaluation, Spec};
-use crate::context::{Ctx, FitError, Silent};
+use crate::context::{Ctx, FitError};
 use crate::data::{Dataset, DomainTable, Labels, Problem, Task, TaskKind};
 use crate::distances::mmd::mmd2_unbiased;
 use crate::evaluation::{self, Split};
@@ -119,16 +121,17 @@ pub fn run(spec: &Spec, input: &Input, ctx: &mut Ctx) -> Result<Outcome, FitErro
     Ok(Outcome { model: kept.adapted, metrics })
 }
 
-/// Checks a spec against its data without fitting anything; answers with the bytes that the method would ask for beyond
-/// them.
+/// Checks a spec against its data without fitting more than its features; answers with the bytes that these and the
+/// method would ask for beyond the data.
 ///
 /// # Errors
 /// What a run would end with before its first fit.
-pub fn estimate(spec: &Spec, input: &Input) -> Result<u64, FitError> {
+pub fn estimate(spec: &Spec, input: &Input, ctx: &Ctx) -> Result<u64, FitError> {
     let run = Run::new(spec, input)?;
     let labels = run.target_labels()?;
-    run.splits(&labels, &Ctx::new(spec.seed, &Silent))?;
-    Ok(run.method.memory_bytes(&run.prepared(input.target)?.problem, &spec.method.params))
+    run.splits(&labels, ctx)?;
+    let prepared = run.prepared(input.target, ctx)?;
+    Ok(prepared.memory_bytes.saturating_add(run.method.memory_bytes(&prepared.problem, &spec.method.params)))
 }
 
 /// Both models of one fit, with what is told about them.
@@ -257,17 +260,20 @@ impl<'a> Run<'a> {
     }
 
     /// The problem of training rows of the target.
-    fn prepared(&self, target: &DomainTable) -> Result<Prepared, FitError> {
+    fn prepared(&self, target: &DomainTable, ctx: &Ctx) -> Result<Prepared, FitError> {
         match self.input.base {
             Some(base) => self.continued(base, target),
-            None => prepare(&self.task, self.input.sources, target, self.shown(), self.spec.features),
+            None => {
+                let how = Preparation { task: &self.task, shown: self.shown(), features: self.spec.features };
+                prepare(&how, self.input.sources, target, ctx)
+            }
         }
     }
 
     /// Fits source-only and the method on these rows of the target.
     fn fit(&self, rows: &[usize], ctx: &mut Ctx) -> Result<Fit, FitError> {
         let target = self.input.target.select_rows(rows);
-        let Prepared { problem, pipeline } = self.prepared(&target)?;
+        let Prepared { problem, pipeline, memory_bytes } = self.prepared(&target, ctx)?;
         ctx.phase("source_only")?;
         let began = ctx.elapsed();
         let source_only = self.source_only(&problem, ctx)?;
@@ -316,7 +322,7 @@ impl<'a> Run<'a> {
                 predictor: fitted.predictor,
                 source_only: Some(source_only),
             },
-            memory_estimate: self.method.memory_bytes(&problem, params),
+            memory_estimate: memory_bytes.saturating_add(self.method.memory_bytes(&problem, params)),
             problem,
             source_maps: fitted.maps.sources,
             diagnostics: fitted.diagnostics,
@@ -351,7 +357,7 @@ impl<'a> Run<'a> {
         let labels = labels_of(target, &self.task)?;
         let target = Dataset { x: base.map.apply(&x), labels, weights: None };
         let problem = Problem { task: self.task.clone(), sources: Vec::new(), target };
-        Ok(Prepared { problem, pipeline: base.pipeline.clone() })
+        Ok(Prepared { problem, pipeline: base.pipeline.clone(), memory_bytes: 0 })
     }
 
     /// What both models say about these rows of the target.

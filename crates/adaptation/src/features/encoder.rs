@@ -1,14 +1,15 @@
 //! Columns of a table become columns of a matrix: numbers are imputed, words one-hot encoded, texts cut into n-grams.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::HashMap;
 
 use ndarray::Array2;
 use serde::{Deserialize, Serialize};
 
-use super::params::{FeatureParams, Imputation, MissingIndicator, UnseenCategory};
-use super::text::TextEncoding;
-use crate::context::FitError;
-use crate::data::{Column, DomainTable, Kind, Role, Table, Values};
+use super::columns::{by_name, centre, is_numeric, levels, n_not_zero, number_in, shared_features, shorten};
+use super::params::{FeatureParams, MissingIndicator, UnseenCategory};
+use super::text::{GoesOn, TextEncoding};
+use crate::context::{Ctx, FitError};
+use crate::data::{Column, DomainTable, Kind, Table, Values};
 use crate::linalg::{Matrix, SparseRows};
 use crate::parts::LoadError;
 
@@ -54,6 +55,13 @@ enum Layout {
     Sparse,
 }
 
+/// What scaling fills of sparse rows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Filled {
+    Nothing,
+    Zeros,
+}
+
 /// Encodes tables as it learnt from training rows.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(super) struct Encoder {
@@ -80,8 +88,8 @@ const MAX_PROBLEMS: usize = 20;
 
 impl Encoder {
     /// Learns from training rows. Columns that every domain has as features are used, in the order
-    /// of the first source.
-    pub(super) fn fit(domains: &[&DomainTable], params: &FeatureParams) -> Result<Self, FitError> {
+    /// of the first source. Answers with the number of entries of the encoded training rows that are not zero, too.
+    pub(super) fn fit(domains: &[&DomainTable], params: &FeatureParams, ctx: &Ctx) -> Result<(Self, usize), FitError> {
         let mut columns = Vec::new();
         let mut n_entries = 0;
         let tables: Vec<HashMap<&str, &Column>> = domains.iter().map(|d| by_name(&d.table)).collect();
@@ -96,7 +104,7 @@ impl Encoder {
             } else if values.iter().any(|v| v.kind() == Kind::Text) {
                 // A column whose texts share nothing says nothing of other rows.
                 let text = params.text.unwrap_or_default();
-                let Some((encoding, entries)) = TextEncoding::fit(&name, &values, &text)? else { continue };
+                let Some((encoding, entries)) = TextEncoding::fit(&name, &values, &text, ctx)? else { continue };
                 n_entries += entries;
                 columns.push(EncodedColumn { name, encoding: Encoding::Text(encoding) });
                 continue;
@@ -126,7 +134,21 @@ impl Encoder {
         let n_rows: usize = domains.iter().map(|d| d.table.n_rows()).sum();
         let few = (n_entries as f64) < SPARSE_DENSITY * n_rows as f64 * width as f64;
         let layout = if width > SPARSE_COLUMNS && few { Layout::Sparse } else { Layout::Dense };
-        Ok(Self { columns, unseen_category: params.unseen_category, layout })
+        Ok((Self { columns, unseen_category: params.unseen_category, layout }, n_entries))
+    }
+
+    /// Bytes of the encoded and scaled matrix of so many rows, of which so many entries are not zero, beyond one number for
+    /// each column of the table: what categories and texts are spread out to.
+    pub(super) fn spread_bytes(&self, n_rows: usize, n_entries: usize, filled: Filled) -> u64 {
+        let beyond = self.n_outputs().saturating_sub(self.columns.len()) as u64;
+        let dense = 8 * n_rows as u64 * beyond;
+        // Rows are gathered as lists of pairs before they are compressed.
+        let sparse = 28 * n_entries as u64;
+        match (self.layout, filled) {
+            (Layout::Dense, _) => dense,
+            (Layout::Sparse, Filled::Zeros) => dense + sparse,
+            (Layout::Sparse, Filled::Nothing) => sparse,
+        }
     }
 
     /// The names of the columns that a table must have.
@@ -185,7 +207,7 @@ impl Encoder {
     ///
     /// # Errors
     /// Every column that is missing and every value that does not fit, up to twenty.
-    pub(super) fn transform(&self, table: &Table) -> Result<Matrix, Vec<InputProblem>> {
+    pub(super) fn transform(&self, table: &Table, goes_on: GoesOn) -> Result<Matrix, Vec<InputProblem>> {
         let mut problems = Vec::new();
         let mut inputs = Vec::new();
         let given = by_name(table);
@@ -204,7 +226,7 @@ impl Encoder {
             }
         }
         problems.truncate(MAX_PROBLEMS);
-        if problems.is_empty() { Ok(self.assemble(table.n_rows(), &inputs)) } else { Err(problems) }
+        if problems.is_empty() { Ok(self.assemble(table.n_rows(), &inputs, goes_on)) } else { Err(problems) }
     }
 
     /// The first entry of an encoded matrix of which `is` holds, as row and input column. Zeros are not asked about.
@@ -259,7 +281,7 @@ impl Encoder {
         }
     }
 
-    fn assemble(&self, n_rows: usize, inputs: &[(&Column, &Encoding)]) -> Matrix {
+    fn assemble(&self, n_rows: usize, inputs: &[(&Column, &Encoding)], goes_on: GoesOn) -> Matrix {
         let width = self.n_outputs();
         let cells = inputs.iter().map(|(column, encoding)| Cells::new(column, encoding));
         let mut at = 0;
@@ -268,7 +290,7 @@ impl Encoder {
                 // Column after column, so that the entries of each row come in their order.
                 let mut rows = vec![Vec::new(); n_rows];
                 for cell in cells {
-                    cell.entries(|row, column, value| rows[row].push((at + column, value)));
+                    cell.entries(goes_on, |row, column, value| rows[row].push((at + column, value)));
                     at += cell.encoding.width();
                 }
                 let mut out = SparseRows::new(width);
@@ -278,7 +300,7 @@ impl Encoder {
             Layout::Dense => {
                 let mut out = Array2::zeros((n_rows, width));
                 for cell in cells {
-                    cell.entries(|row, column, value| out[(row, at + column)] = value);
+                    cell.entries(goes_on, |row, column, value| out[(row, at + column)] = value);
                     at += cell.encoding.width();
                 }
                 Matrix::Dense(out)
@@ -304,7 +326,7 @@ impl<'a> Cells<'a> {
     }
 
     /// Every entry that may not be zero, as row, column from the first of this input, and value; rows ascend.
-    fn entries(&self, mut write: impl FnMut(usize, usize, f64)) {
+    fn entries(&self, goes_on: GoesOn, mut write: impl FnMut(usize, usize, f64)) {
         match (self.encoding, self.values) {
             (Encoding::Number { .. }, Values::Sparse { rows, values, .. }) => {
                 rows.iter().zip(values).for_each(|(row, value)| write(*row as usize, 0, *value));
@@ -336,7 +358,7 @@ impl<'a> Cells<'a> {
                     }
                 }
             }
-            (Encoding::Text(text), values) => text.entries(values, write),
+            (Encoding::Text(text), values) => text.entries(values, goes_on, write),
         }
     }
 }
@@ -349,109 +371,4 @@ impl Encoding {
             Encoding::Text(text) => text.width(),
         }
     }
-}
-
-fn is_numeric(kind: Kind) -> bool {
-    matches!(kind, Kind::Number | Kind::Integer | Kind::Boolean | Kind::Timestamp)
-}
-
-fn number_in(word: &str) -> Option<f64> {
-    word.trim().parse().ok().filter(|v: &f64| v.is_finite())
-}
-
-/// Enough of a value to recognise it by.
-fn shorten(word: &str) -> String {
-    word.chars().take(40).collect()
-}
-
-/// The feature columns that all domains have, in the order of the first.
-fn shared_features(domains: &[&DomainTable]) -> Result<Vec<String>, FitError> {
-    let features =
-        |d: &DomainTable| -> BTreeSet<String> { d.with_role(Role::Feature).map(|c| c.name.clone()).collect() };
-    let (Some((first, others)), true) = (domains.split_first(), !domains.is_empty()) else {
-        return Err(FitError::NoSharedColumns("there is no domain to take columns from".into()));
-    };
-    let others: Vec<BTreeSet<String>> = others.iter().map(|d| features(d)).collect();
-    let shared: Vec<String> = first
-        .with_role(Role::Feature)
-        .filter(|c| others.iter().all(|o| o.contains(&c.name)))
-        .map(|c| c.name.clone())
-        .collect();
-    if shared.is_empty() {
-        return Err(FitError::NoSharedColumns(format!(
-            "no feature column is shared by {}",
-            domains.iter().map(|d| d.name.as_str()).collect::<Vec<_>>().join(", ")
-        )));
-    }
-    Ok(shared)
-}
-
-/// The mean or median of the values that are known; `None` where none is.
-fn centre(values: &[&Values], imputation: Imputation) -> Option<f64> {
-    let mut others: Vec<f64> = Vec::new();
-    let mut zeros = 0;
-    for v in values {
-        match v {
-            Values::Sparse { values, n_rows, .. } => {
-                others.extend(values);
-                zeros += n_rows - values.len();
-            }
-            Values::Number(v) => others.extend(v.iter().flatten()),
-            v => others.extend((0..v.len()).filter_map(|i| v.number(i))),
-        }
-    }
-    let n = others.len() + zeros;
-    if n == 0 {
-        return None;
-    }
-    Some(match imputation {
-        Imputation::Mean => {
-            // Sorted, so that the order of rows does not change a bit of the sum.
-            others.sort_unstable_by(f64::total_cmp);
-            others.iter().sum::<f64>() / n as f64
-        }
-        Imputation::Median => {
-            // Zeros that are not listed stand between what is below and what is not.
-            let below = others.iter().filter(|v| **v < 0.0).count();
-            let mut nth = |i: usize| {
-                let listed = match i {
-                    i if i < below => i,
-                    i if i < below + zeros => return 0.0,
-                    i => i - zeros,
-                };
-                *others.select_nth_unstable_by(listed, f64::total_cmp).1
-            };
-            nth((n - 1) / 2).midpoint(nth(n / 2))
-        }
-    })
-}
-
-/// How many entries a column brings that are not zero; a missing value counts as one.
-fn n_not_zero(values: &Values) -> usize {
-    match values {
-        Values::Sparse { values, .. } => values.len(),
-        Values::Number(v) => v.iter().filter(|x| **x != Some(0.0)).count(),
-        Values::Integer(v) | Values::Timestamp(v) => v.iter().filter(|x| **x != Some(0)).count(),
-        Values::Boolean(v) => v.iter().filter(|x| **x != Some(false)).count(),
-        Values::Category { .. } | Values::Text(_) => values.len(),
-    }
-}
-
-fn by_name(table: &Table) -> HashMap<&str, &Column> {
-    table.columns().iter().map(|c| (c.name.as_str(), c)).collect()
-}
-
-fn levels(values: &[&Values]) -> Vec<String> {
-    let mut levels = BTreeSet::new();
-    for v in values {
-        match v {
-            Values::Category { codes, levels: all } => {
-                // Levels that no row of these has are not seen.
-                let used: BTreeSet<u32> = codes.iter().flatten().copied().collect();
-                levels.extend(used.into_iter().map(|c| all[c as usize].clone()));
-            }
-            other => levels.extend((0..other.len()).filter_map(|i| other.word(i))),
-        }
-    }
-    levels.into_iter().collect()
 }

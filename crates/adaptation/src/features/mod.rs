@@ -2,12 +2,14 @@
 //! Fitted on training rows only, saved with the model, applied again at prediction. Beside them, the kernel
 //! features that component methods work in.
 
+mod columns;
 mod component_space;
 mod encoder;
 mod map;
 mod params;
 mod pipeline;
 mod recolouring;
+mod scaling;
 mod text;
 
 pub use component_space::{ComponentFeatures, ComponentSpace, Lens, varying};

@@ -2,13 +2,11 @@
 
 use std::borrow::{Borrow, Cow};
 
-use ndarray::{Array1, Axis};
-
-use super::encoder::{Encoder, InputProblem};
-use super::map::{DomainMaps, Map};
+use super::encoder::{Encoder, Filled, InputProblem};
+use super::map::Map;
 use super::params::{FeatureParams, Scaling};
-use super::text::TextScaling;
-use crate::context::FitError;
+use super::scaling::{check_counts, filled_by, scaled_columns, scaling, scaling_within};
+use crate::context::{Ctx, FitError, Silent};
 use crate::data::{DomainTable, Kind, Table};
 use crate::linalg::Matrix;
 use crate::parts::{LoadError, Parts};
@@ -33,6 +31,8 @@ pub struct FittedFeatures {
     pub sources: Vec<Matrix>,
     /// `(n_target, d)`
     pub target: Matrix,
+    /// What categories and texts took beyond the tables.
+    pub memory_bytes: u64,
 }
 
 impl Pipeline {
@@ -45,11 +45,32 @@ impl Pipeline {
         target: &DomainTable,
         params: FeatureParams,
     ) -> Result<FittedFeatures, FitError> {
+        Self::fit_in(sources, target, params, &Ctx::new(0, &Silent))
+    }
+
+    /// The same within the bound on memory of a context, and as long as that goes on.
+    ///
+    /// # Errors
+    /// As [`Pipeline::fit`]; [`FitError::OutOfMemoryBudget`].
+    pub fn fit_in(
+        sources: &[impl Borrow<DomainTable>],
+        target: &DomainTable,
+        params: FeatureParams,
+        ctx: &Ctx,
+    ) -> Result<FittedFeatures, FitError> {
         let domains: Vec<&DomainTable> = sources.iter().map(Borrow::borrow).chain([target]).collect();
-        let encoder = Encoder::fit(&domains, &params)?;
+        let (encoder, n_entries) = Encoder::fit(&domains, &params, ctx)?;
+        let scaled = scaled_columns(&encoder, &params);
+        let n_rows = domains.iter().map(|d| d.table.n_rows()).sum();
+        let filled = if scaled.is_none() { filled_by(params.scaling) } else { Filled::Nothing };
+        let memory_bytes = encoder.spread_bytes(n_rows, n_entries, filled);
+        ctx.reserve("encoding the columns", memory_bytes)?;
+        let goes_on = || ctx.check().is_ok();
         let encode = |domain: &DomainTable| -> Result<Matrix, FitError> {
+            let encoded = encoder.transform(&domain.table, &goes_on);
+            ctx.check()?;
             let x =
-                encoder.transform(&domain.table).map_err(|problems| {
+                encoded.map_err(|problems| {
                     FitError::Degenerate(problems.first().map_or_else(String::new, |p| {
                         format!("column {:?} of {}: {}", p.column, domain.name, p.detail)
                     }))
@@ -66,7 +87,6 @@ impl Pipeline {
         };
         let sources = sources.iter().map(|s| encode(s.borrow())).collect::<Result<Vec<_>, _>>()?;
         let target = encode(target)?;
-        let scaled = scaled_columns(&encoder, &params);
         if params.scaling == Scaling::TfIdf {
             for (x, domain) in sources.iter().chain([&target]).zip(&domains) {
                 check_counts(&encoder, x, scaled.as_deref(), &domain.name)?;
@@ -80,6 +100,7 @@ impl Pipeline {
             sources: sources.into_iter().zip(&maps.sources).map(|(x, map)| map.apply_to(Cow::Owned(x))).collect(),
             target: maps.target.apply_to(Cow::Owned(target)),
             pipeline: Self { params, encoder, target_scaling: maps.target },
+            memory_bytes,
         })
     }
 
@@ -112,7 +133,7 @@ impl Pipeline {
     /// # Errors
     /// Every column that is missing and every value that does not fit, up to twenty.
     pub fn transform(&self, table: &Table) -> Result<Matrix, Vec<InputProblem>> {
-        let x = self.encoder.transform(table)?;
+        let x = self.encoder.transform(table, &|| true)?;
         let refused = |at: Option<(usize, &str)>, code: &'static str, detail: String| match at {
             Some((row, column)) => Err(vec![InputProblem { code, row: Some(row), column: column.to_owned(), detail }]),
             None => Ok(()),
@@ -147,106 +168,10 @@ impl Pipeline {
     }
 }
 
-/// The columns that scaling is about, ascending; `None` are all.
-fn scaled_columns(encoder: &Encoder, params: &FeatureParams) -> Option<Vec<usize>> {
-    let apart = params.text.unwrap_or_default().scaling == TextScaling::UnitLength;
-    (apart && encoder.has_text()).then(|| encoder.outputs_beside_text())
-}
-
-/// The maps of one scaling that leave other columns as they are.
-fn scaling_within(sources: &[Matrix], target: &Matrix, of: Scaling, columns: Vec<usize>) -> DomainMaps {
-    if columns.is_empty() || of == Scaling::None {
-        return DomainMaps::identity(sources.len());
-    }
-    let chosen = Map::Select { columns: columns.clone() };
-    let sources: Vec<Matrix> = sources.iter().map(|x| chosen.apply(x)).collect();
-    let maps = scaling(&sources, &chosen.apply(target), of);
-    let within = |map: Map| Map::Within { columns: columns.clone(), map: Box::new(map) };
-    DomainMaps { sources: maps.sources.into_iter().map(within).collect(), target: within(maps.target) }
-}
-
-/// The maps of one scaling.
-fn scaling(sources: &[Matrix], target: &Matrix, scaling: Scaling) -> DomainMaps {
-    let shared = |map| DomainMaps::shared(sources.len(), map);
-    match scaling {
-        Scaling::None => shared(Map::Identity),
-        Scaling::L2Rows => shared(Map::UnitRows),
-        Scaling::JointZScore => {
-            let all: Vec<&Matrix> = sources.iter().chain([target]).collect();
-            shared(z_score(&all))
-        }
-        Scaling::DomainZScore => {
-            DomainMaps { sources: sources.iter().map(|x| z_score(&[x])).collect(), target: z_score(&[target]) }
-        }
-        Scaling::RowSumDomainZScore => {
-            let map = |x: &Matrix| Map::Chain(vec![Map::RowShares, z_score(&[&Map::RowShares.apply(x)])]);
-            DomainMaps { sources: sources.iter().map(map).collect(), target: map(target) }
-        }
-        Scaling::TfIdf => {
-            let all: Vec<&Matrix> = sources.iter().chain([target]).collect();
-            shared(Map::Chain(vec![Map::TermWeights { idf: inverse_document_frequencies(&all) }, Map::UnitRows]))
-        }
-    }
-}
-
-/// Counts are not negative.
-fn check_counts(encoder: &Encoder, x: &Matrix, among: Option<&[usize]>, domain: &str) -> Result<(), FitError> {
-    encoder.first_among(x, among, |v| v < 0.0).map_or(Ok(()), |(row, column)| {
-        Err(FitError::Invalid {
-            pointer: "/features/scaling".into(),
-            detail: format!(
-                "column {column:?} of {domain}, row {}: tf_idf takes counts, which are not below 0; \
-                 choose another scaling, or give the column the role ignore",
-                row + 1
-            ),
-        })
-    })
-}
-
-/// `ln((1 + n) / (1 + rows that have the term)) + 1` of all rows of the parts, `(d,)`: as if one more row had every
-/// term, so that a term of no row has a finite weight, and one of all rows still has the weight 1.
-fn inverse_document_frequencies(parts: &[&Matrix]) -> Array1<f64> {
-    let d = parts.first().map_or(0, |x| x.n_columns());
-    let n: usize = parts.iter().map(|x| x.n_rows()).sum();
-    let mut rows_with = Array1::<f64>::zeros(d);
-    for x in parts {
-        match x {
-            Matrix::Dense(x) => {
-                x.indexed_iter().filter(|(_, v)| **v != 0.0).for_each(|((_, j), _)| rows_with[j] += 1.0)
-            }
-            Matrix::Sparse(x) => (0..x.n_rows()).for_each(|i| x.row(i).for_each(|(j, _)| rows_with[j] += 1.0)),
-        }
-    }
-    rows_with.mapv(|with| ((1.0 + n as f64) / (1.0 + with)).ln() + 1.0)
-}
-
-/// Minus the mean, divided by the deviation (n − 1) of all rows of the parts. A constant column is
-/// only centred.
-fn z_score(parts: &[&Matrix]) -> Map {
-    let d = parts.first().map_or(0, |x| x.n_columns());
-    let n: usize = parts.iter().map(|x| x.n_rows()).sum();
-    let mut mean = Array1::zeros(d);
-    for x in parts {
-        mean += &x.dense().sum_axis(Axis(0));
-    }
-    mean /= n.max(1) as f64;
-    let mut variance = Array1::<f64>::zeros(d);
-    for x in parts {
-        for row in x.dense().rows() {
-            variance.zip_mut_with(&(&row - &mean), |v, c| *v += c * c);
-        }
-    }
-    variance /= n.saturating_sub(1).max(1) as f64;
-    let scale = variance.iter().zip(&mean).map(|(v, m): (&f64, &f64)| {
-        // A deviation of rounding noise is none: dividing by it would blow the noise up.
-        let deviation = v.sqrt();
-        if deviation > 1e-12 * (1.0 + m.abs()) { 1.0 / deviation } else { 1.0 }
-    });
-    Map::Scale { shift: mean.clone(), scale: scale.collect(), offset: Array1::zeros(d) }
-}
-
 #[cfg(test)]
 mod tests {
+    use ndarray::Axis;
+
     use super::*;
     use crate::data::{Column, Role, Values};
     use crate::features::{Imputation, MissingIndicator, UnseenCategory};

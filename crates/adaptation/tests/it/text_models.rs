@@ -34,7 +34,10 @@ fn spec(method: &str, features: Value) -> Spec {
 fn outcome(spec: &Spec) -> Outcome {
     let (sources, target) = ([messages("mail@1", "office", 60)], messages("chat@1", "home", 41));
     let input = Input { task: TaskKind::Classification, sources: &sources, target: &target, base: None };
-    assert!(estimate(spec, &input).is_ok());
+    let asks = estimate(spec, &input, &Ctx::new(spec.seed, &Silent)).expect("it can run");
+    let bound = Ctx::new(spec.seed, &Silent).with_memory(1000);
+    let refused = estimate(spec, &input, &bound).expect_err("a thousand bytes");
+    assert!(asks > 1000 && refused.code() == "job.out_of_memory_budget", "{asks} {refused}");
     run(spec, &input, &mut Ctx::new(spec.seed, &Silent)).expect("a run")
 }
 

@@ -22,12 +22,15 @@ use serde::{Deserialize, Serialize};
 use self::ngrams::Ngrams;
 pub use self::params::{Analyzer, Case, TermFrequency, TextParams, TextScaling};
 use self::vocabulary::Vocabulary;
-use crate::context::FitError;
+use crate::context::{Ctx, FitError};
 use crate::data::Values;
 use crate::parts::LoadError;
 
 /// Bytes of text of one column of which a vocabulary is counted: minutes for the longest n-grams.
 const MAX_COUNTED_BYTES: usize = 256 << 20;
+
+/// Bytes of text between two looks at whether to go on: about ten milliseconds.
+const PACE_BYTES: usize = 64 << 10;
 
 /// A fitted encoding of one column of text.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -57,19 +60,24 @@ impl TextEncoding {
     /// nothing is kept.
     ///
     /// # Errors
-    /// [`FitError::Invalid`] where there is too much text for a vocabulary.
-    pub(super) fn fit(name: &str, columns: &[&Values], params: &TextParams) -> Result<Option<(Self, usize)>, FitError> {
+    /// [`FitError::Invalid`] where there is too much text for a vocabulary; where the caller asked to stop.
+    pub(super) fn fit(
+        name: &str,
+        columns: &[&Values],
+        params: &TextParams,
+        ctx: &Ctx,
+    ) -> Result<Option<(Self, usize)>, FitError> {
         let ngrams = Ngrams::new(params);
         let n_rows: usize = columns.iter().map(|v| v.len()).sum();
         let (terms, rows_with) = match params.hashed {
             Some(buckets) => {
                 let terms = Terms::Hashed { buckets };
-                let rows_with = bucket_counts(&ngrams, columns, buckets);
+                let rows_with = bucket_counts(&ngrams, columns, buckets, ctx)?;
                 (terms, rows_with)
             }
             None => {
                 refuse_too_much(name, columns)?;
-                let counted = Vocabulary { ngrams, params, columns }.count();
+                let counted = Vocabulary { ngrams, params, columns, ctx }.count()?;
                 let (terms, rows_with) = counted.into_iter().unzip();
                 (Terms::Vocabulary { terms }, rows_with)
             }
@@ -87,11 +95,16 @@ impl TextEncoding {
         self.idf.len()
     }
 
-    /// Every entry of every row that is not zero, as row, column and value; both ascend.
-    pub(super) fn entries(&self, values: &Values, mut write: impl FnMut(usize, usize, f64)) {
+    /// Every entry of every row that is not zero, as row, column and value; both ascend. Ends early where it is told not
+    /// to go on.
+    pub(super) fn entries(&self, values: &Values, goes_on: GoesOn, mut write: impl FnMut(usize, usize, f64)) {
+        let mut pace = Pace::default();
         let mut found = Vec::new();
         for (row, text) in texts(&[values]).enumerate() {
             let Some(text) = text else { continue };
+            if pace.is_due(&text) && !goes_on() {
+                return;
+            }
             self.row(&text, &mut found);
             for (column, value) in &found {
                 write(row, *column as usize, *value);
@@ -163,6 +176,25 @@ impl TextEncoding {
     }
 }
 
+/// Says whether to go on.
+pub(super) type GoesOn<'a> = &'a dyn Fn() -> bool;
+
+/// Counts the bytes of texts between two looks.
+#[derive(Default)]
+struct Pace(usize);
+
+impl Pace {
+    /// Whether it is time to look.
+    fn is_due(&mut self, text: &str) -> bool {
+        self.0 += text.len();
+        let due = self.0 > PACE_BYTES;
+        if due {
+            self.0 = 0;
+        }
+        due
+    }
+}
+
 /// Neighbours of one key become one entry.
 fn add_up(entries: &mut Vec<(u32, f64)>) {
     entries.dedup_by(|next, first| {
@@ -204,17 +236,21 @@ fn refuse_too_much(name: &str, columns: &[&Values]) -> Result<(), FitError> {
 }
 
 /// How many rows have any n-gram of each column.
-fn bucket_counts(ngrams: &Ngrams, columns: &[&Values], buckets: u32) -> Vec<u32> {
+fn bucket_counts(ngrams: &Ngrams, columns: &[&Values], buckets: u32, ctx: &Ctx) -> Result<Vec<u32>, FitError> {
     let mut counts = vec![0; buckets as usize];
     let mut found = Vec::new();
+    let mut pace = Pace::default();
     for text in texts(columns).flatten() {
+        if pace.is_due(&text) {
+            ctx.check()?;
+        }
         found.clear();
         ngrams.each(&text, |ngram| found.push(bucket(hash(ngram), buckets).0));
         found.sort_unstable();
         found.dedup();
         found.iter().for_each(|column| counts[*column as usize] += 1);
     }
-    counts
+    Ok(counts)
 }
 
 /// The column and the sign of a hash.

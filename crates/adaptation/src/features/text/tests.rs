@@ -3,6 +3,7 @@
 use ndarray::Array2;
 
 use super::*;
+use crate::context::{Observer, Report, Silent};
 use crate::data::{Column, DomainTable, Role, Table};
 use crate::features::{FeatureParams, Pipeline, Scaling};
 use crate::linalg::Matrix;
@@ -142,10 +143,38 @@ fn hostile_texts_are_encoded_in_linear_time() {
     }
 }
 
+/// Wants no more from the first look on.
+struct Stopped;
+
+impl Observer for Stopped {
+    fn report(&self, _: Report<'_>) {}
+
+    fn check(&self) -> Result<(), FitError> {
+        Err(FitError::Cancelled)
+    }
+
+    fn elapsed(&self) -> std::time::Duration {
+        std::time::Duration::ZERO
+    }
+}
+
+#[test]
+fn counting_and_encoding_stop_when_they_are_told_to() {
+    let column = Values::Text(vec![Some("red green blue ".repeat(10_000)); 3]);
+    for text in every_analyzer() {
+        let fit = |ctx: &Ctx| TextEncoding::fit("t", &[&column], &text, ctx);
+        assert_eq!(fit(&Ctx::new(0, &Stopped)).expect_err("no more").code(), "job.cancelled");
+        let (encoding, _) = fit(&Ctx::new(0, &Silent)).expect("texts").expect("terms");
+        encoding.entries(&column, &|| false, |row, _, _| panic!("row {row} is encoded"));
+    }
+}
+
 #[test]
 fn a_file_that_lies_about_terms_is_refused() {
     let column = texts_of(&["red green", "green red"]);
-    let (sound, _) = TextEncoding::fit("t", &[&column], &TextParams::default()).expect("texts").expect("terms");
+    let (sound, _) = TextEncoding::fit("t", &[&column], &TextParams::default(), &Ctx::new(0, &Silent))
+        .expect("texts")
+        .expect("terms");
     assert_eq!(sound.check(), Ok(()));
     let short = TextEncoding { idf: vec![1.0], ..sound.clone() };
     let odd = TextEncoding { idf: vec![f64::NAN; sound.width()], ..sound.clone() };

@@ -4,7 +4,8 @@ use std::collections::HashMap;
 
 use super::ngrams::Ngrams;
 use super::params::TextParams;
-use super::{hash, texts};
+use super::{Pace, hash, texts};
+use crate::context::{Ctx, FitError};
 use crate::data::Values;
 
 /// N-grams that are counted at a time: about 100 bytes each. Beyond it they are counted in parts by their hash, each
@@ -22,11 +23,15 @@ pub(super) struct Vocabulary<'a> {
     pub(super) ngrams: Ngrams,
     pub(super) params: &'a TextParams,
     pub(super) columns: &'a [&'a Values],
+    pub(super) ctx: &'a Ctx<'a>,
 }
 
 impl Vocabulary<'_> {
     /// The n-grams that are kept, in alphabetical order.
-    pub(super) fn count(&self) -> Vec<Counted> {
+    ///
+    /// # Errors
+    /// Where the caller asked to stop.
+    pub(super) fn count(&self) -> Result<Vec<Counted>, FitError> {
         let (mut words, mut characters) = (Vec::new(), Vec::new());
         self.count_part(0, 0, MAX_COUNTED, &mut |counted| {
             let (c, w) = counted.into_iter().partition(|(term, _)| self.ngrams.is_of_characters(term));
@@ -34,35 +39,46 @@ impl Vocabulary<'_> {
             words.extend::<Vec<Counted>>(w);
             self.keep_commonest(&mut words);
             self.keep_commonest(&mut characters);
-        });
+        })?;
         words.append(&mut characters);
         words.sort_unstable();
-        words
+        Ok(words)
     }
 
     /// Counts the n-grams whose hash ends with these bits, halving the part where it has too many.
-    fn count_part(&self, n_bits: u32, bits: u32, most: usize, take: &mut impl FnMut(Vec<Counted>)) {
+    fn count_part(
+        &self,
+        n_bits: u32,
+        bits: u32,
+        most: usize,
+        take: &mut impl FnMut(Vec<Counted>),
+    ) -> Result<(), FitError> {
         let limit = if n_bits < MAX_HALVINGS { most } else { usize::MAX };
-        match self.counts(n_bits, bits, limit) {
+        match self.counts(n_bits, bits, limit)? {
             Some(counts) => {
                 let enough = |(term, rows): (Box<str>, Count)| {
                     (rows.n >= self.params.min_document_frequency).then(|| (term.into_string(), rows.n))
                 };
                 take(counts.into_iter().filter_map(enough).collect());
+                Ok(())
             }
             None => {
-                self.count_part(n_bits + 1, bits, most, take);
-                self.count_part(n_bits + 1, bits | 1 << n_bits, most, take);
+                self.count_part(n_bits + 1, bits, most, take)?;
+                self.count_part(n_bits + 1, bits | 1 << n_bits, most, take)
             }
         }
     }
 
     /// `None` where there are more than so many.
-    fn counts(&self, n_bits: u32, bits: u32, most: usize) -> Option<HashMap<Box<str>, Count>> {
+    fn counts(&self, n_bits: u32, bits: u32, most: usize) -> Result<Option<HashMap<Box<str>, Count>>, FitError> {
         let mask = (1_u32 << n_bits) - 1;
         let mut counts: HashMap<Box<str>, Count> = HashMap::new();
+        let mut pace = Pace::default();
         for (row, text) in (1..).zip(texts(self.columns)) {
             let Some(text) = text else { continue };
+            if pace.is_due(&text) {
+                self.ctx.check()?;
+            }
             self.ngrams.each(&text, |ngram| {
                 if mask != 0 && hash(ngram) & mask != bits {
                     return;
@@ -73,10 +89,10 @@ impl Vocabulary<'_> {
                 }
             });
             if counts.len() > most {
-                return None;
+                return Ok(None);
             }
         }
-        Some(counts)
+        Ok(Some(counts))
     }
 
     /// Ties are broken by the alphabet, so that the order in which they were counted does not matter.
@@ -102,6 +118,7 @@ impl Count {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::context::Silent;
 
     #[test]
     fn parts_make_the_same_as_the_whole() {
@@ -109,18 +126,24 @@ mod tests {
             (0..200_u32).map(|i| Some(format!("w{} w{} w{}", i % 7, i * i % 31, i % 50))).collect();
         let column = Values::Text(texts);
         let params = TextParams { max_features: 40, ..TextParams::default() };
-        let vocabulary = Vocabulary { ngrams: Ngrams::new(&params), params: &params, columns: &[&column] };
+        let vocabulary = Vocabulary {
+            ngrams: Ngrams::new(&params),
+            params: &params,
+            columns: &[&column],
+            ctx: &Ctx::new(0, &Silent),
+        };
         let counted = |most: usize| {
             let mut all = Vec::new();
-            vocabulary.count_part(0, 0, most, &mut |part| {
+            let counted = vocabulary.count_part(0, 0, most, &mut |part| {
                 all.extend(part);
                 vocabulary.keep_commonest(&mut all);
             });
+            counted.expect("nobody stops it");
             all
         };
         let whole = counted(usize::MAX);
         assert_eq!(whole.len(), 40);
         assert_eq!(counted(10), whole);
-        assert_eq!(vocabulary.count().len(), 40);
+        assert_eq!(vocabulary.count().expect("nobody stops it").len(), 40);
     }
 }
