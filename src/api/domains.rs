@@ -176,7 +176,7 @@ pub async fn put(
     let mut upload = app.service.begin_upload().await?;
     let mut chunks = Chunks::new(body, app.limits.body_idle);
     while let Some(chunk) = chunks.next().await? {
-        upload.write(&chunk).await?;
+        upload.write(chunk).await?;
     }
     let received = upload.finish().await?;
     let put = app.service.put_domain(&tenant, name, received, options).await?;

@@ -306,10 +306,10 @@ fn some_rows(
     offset: usize,
     limit: usize,
 ) -> ParquetRecordBatchReaderBuilder<Source> {
-    let (mut start, mut before) = (0, 0);
+    let (mut start, mut before) = (0_usize, 0);
     let mut groups = Vec::new();
     for (i, group) in builder.metadata().row_groups().iter().enumerate() {
-        let end = start + usize::try_from(group.num_rows()).unwrap_or(0);
+        let end = start.saturating_add(usize::try_from(group.num_rows()).unwrap_or(0));
         if end <= offset {
             before = end;
         } else if start < offset.saturating_add(limit) {

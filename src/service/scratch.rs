@@ -1,27 +1,41 @@
 //! Bodies on their way in: written to a file of ours, hashed and counted as they arrive, so that
 //! memory does not grow with them and a client's name never becomes a path.
 
-use std::io;
+use std::fs::File;
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use bytes::Bytes;
 use sha2::{Digest, Sha256};
-use tokio::fs::File;
-use tokio::io::AsyncWriteExt;
 use tokio::sync::OwnedSemaphorePermit;
 use uuid::Uuid;
 
 use super::Service;
 use super::error::{Code, ServiceError};
 
+/// Bytes that wait in memory to be written together: a hop to a blocking thread costs more than writing a few.
+const PENDING_BYTES: usize = 512 << 10;
+/// And pieces of them: each keeps the buffer that it was read into.
+const PENDING_PIECES: usize = 256;
+
 /// A body that is being received. The file is removed when this is dropped.
 #[derive(Debug)]
 pub struct Upload {
-    file: File,
     path: RemovedOnDrop,
-    hash: Sha256,
+    /// `None` after a write that failed or was given up.
+    sink: Option<Sink>,
+    pending: Vec<Bytes>,
+    n_pending: usize,
     n_bytes: u64,
     limit: u64,
+}
+
+/// The file and the hash of what is in it.
+#[derive(Debug)]
+struct Sink {
+    file: File,
+    hash: Sha256,
 }
 
 /// A body that was received completely.
@@ -64,9 +78,9 @@ impl Scratch {
     }
 
     /// A new file, open to be written and read.
-    pub(super) fn create(&self) -> io::Result<(RemovedOnDrop, std::fs::File)> {
+    pub(super) fn create(&self) -> io::Result<(RemovedOnDrop, File)> {
         let path = RemovedOnDrop(self.0.join(Uuid::new_v4().to_string()));
-        let file = std::fs::File::options().read(true).write(true).create_new(true).open(&path.0)?;
+        let file = File::options().read(true).write(true).create_new(true).open(&path.0)?;
         Ok((path, file))
     }
 }
@@ -88,34 +102,48 @@ impl Service {
     /// If no file can be made.
     pub async fn begin_upload(&self) -> Result<Upload, ServiceError> {
         let (path, file) = self.scratch.create().map_err(of_io)?;
-        Ok(Upload {
-            file: File::from_std(file),
-            path,
-            hash: Sha256::new(),
-            n_bytes: 0,
-            limit: self.limits.max_upload_bytes,
-        })
+        let (sink, limit) = (Some(Sink { file, hash: Sha256::new() }), self.limits.max_upload_bytes);
+        Ok(Upload { path, sink, pending: Vec::new(), n_pending: 0, n_bytes: 0, limit })
     }
 }
 
 impl Upload {
     /// # Errors
     /// If the body grows beyond the limit, or the disk is full.
-    pub async fn write(&mut self, chunk: &[u8]) -> Result<(), ServiceError> {
+    pub async fn write(&mut self, chunk: Bytes) -> Result<(), ServiceError> {
         self.n_bytes += chunk.len() as u64;
         if self.n_bytes > self.limit {
             return Err(ServiceError::new(Code::BodyTooLarge, format!("a body has at most {} bytes", self.limit)));
         }
-        self.hash.update(chunk);
-        self.file.write_all(chunk).await.map_err(of_io)
+        self.n_pending += chunk.len();
+        self.pending.push(chunk);
+        let is_enough = self.n_pending >= PENDING_BYTES || self.pending.len() >= PENDING_PIECES;
+        if is_enough { self.flush().await } else { Ok(()) }
+    }
+
+    async fn flush(&mut self) -> Result<(), ServiceError> {
+        self.n_pending = 0;
+        let chunks = std::mem::take(&mut self.pending);
+        let lost = || ServiceError::internal("a write before did not end");
+        let mut sink = self.sink.take().ok_or_else(lost)?;
+        let write = move || {
+            for chunk in chunks {
+                sink.hash.update(&chunk);
+                sink.file.write_all(&chunk)?;
+            }
+            Ok(sink)
+        };
+        let written = tokio::task::spawn_blocking(write).await.map_err(ServiceError::internal)?;
+        self.sink = Some(written.map_err(of_io)?);
+        Ok(())
     }
 
     /// # Errors
     /// If the disk is full.
     pub async fn finish(mut self) -> Result<Received, ServiceError> {
-        self.file.flush().await.map_err(of_io)?;
-        let digest = hex(&self.hash.finalize());
-        Ok(Received { path: self.path, digest, n_bytes: self.n_bytes })
+        self.flush().await?;
+        let sink = self.sink.ok_or_else(|| ServiceError::internal("a write before did not end"))?;
+        Ok(Received { path: self.path, digest: hex(&sink.hash.finalize()), n_bytes: self.n_bytes })
     }
 }
 
