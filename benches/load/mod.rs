@@ -90,6 +90,17 @@ impl Server {
         Ok(client.body)
     }
 
+    /// Puts a file, piece by piece.
+    pub fn upload(&self, path: &str, file: &std::path::Path) -> anyhow::Result<()> {
+        let mut client = Client::connect(self.addr)?;
+        let mut file = std::fs::File::open(file)?;
+        let length = file.metadata()?.len();
+        let head = format!("PUT {path} HTTP/1.1\r\nHost: bench\r\nContent-Length: {length}\r\n\r\n");
+        client.stream.write_all(head.as_bytes())?;
+        std::io::copy(&mut file, &mut client.stream)?;
+        client.exchange(&[])
+    }
+
     /// Asks from so many connections at once for so long.
     pub fn measure(&self, request: &[u8], connections: usize, how_long: Duration) -> anyhow::Result<Cost> {
         let mut clients = (0..connections).map(|_| Client::connect(self.addr)).collect::<Result<Vec<_>, _>>()?;
@@ -128,8 +139,17 @@ impl Server {
 
     /// The most memory that the server has held so far, in MiB.
     pub fn peak_mib(&self) -> anyhow::Result<f64> {
+        self.memory("VmHWM:")
+    }
+
+    /// The memory that the server holds, in MiB.
+    pub fn rss_mib(&self) -> anyhow::Result<f64> {
+        self.memory("VmRSS:")
+    }
+
+    fn memory(&self, field: &str) -> anyhow::Result<f64> {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id()))?;
-        let line = status.lines().find_map(|l| l.strip_prefix("VmHWM:")).context("VmHWM")?;
+        let line = status.lines().find_map(|l| l.strip_prefix(field)).context("memory")?;
         Ok(line.trim().trim_end_matches(" kB").parse::<f64>()? / 1024.0)
     }
 }
