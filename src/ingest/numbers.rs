@@ -43,33 +43,14 @@ pub(super) fn short_number(cell: &[u8]) -> Option<f64> {
 
 /// Appends the digits that the bytes begin with to a number, and counts them.
 fn leading_digits(bytes: &[u8], mut number: u64) -> (u64, usize) {
-    let (fours, _) = bytes.as_chunks::<4>();
-    let mut n = 0;
-    for four in fours {
-        let Some(value) = four_digits(*four) else { break };
-        number = number * 10_000 + u64::from(value);
-        n += 4;
-    }
-    for byte in &bytes[n..] {
+    for (i, byte) in bytes.iter().enumerate() {
         let digit = byte.wrapping_sub(b'0');
         if digit > 9 {
-            break;
+            return (number, i);
         }
         number = number * 10 + u64::from(digit);
-        n += 1;
     }
-    (number, n)
-}
-
-/// Four digits at once: neighbours are joined to two numbers below 100, and these to one.
-fn four_digits(bytes: [u8; 4]) -> Option<u32> {
-    let digits = u32::from_le_bytes(bytes).wrapping_sub(0x3030_3030);
-    // A byte that is no digit, or borrows from the next, has its high bit set here, or after it is raised by 0x76.
-    if (digits | digits.wrapping_add(0x7676_7676)) & 0x8080_8080 != 0 {
-        return None;
-    }
-    let pairs = (digits.wrapping_mul(10).wrapping_add(digits >> 8)) & 0x00FF_00FF;
-    Some((pairs.wrapping_mul(100).wrapping_add(pairs >> 16)) & 0xFFFF)
+    (number, bytes.len())
 }
 
 /// A whole number in 64 bits.
