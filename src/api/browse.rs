@@ -16,11 +16,14 @@ use super::headers::{expected, negotiate, value};
 use super::pages::{Listing, PageQuery, encode, link, respond};
 use super::problem::Problem;
 use super::security::Tenant;
-use crate::service::{Code, RolePatch, RowPage, ServiceError, cell};
+use crate::service::{Code, Columnar, RolePatch, RowPage, ServiceError, cell, columnar};
 
 const JSON: &str = "application/json";
 const CSV: &str = "text/csv";
 const NDJSON: &str = "application/x-ndjson";
+const PARQUET: &str = "application/vnd.apache.parquet";
+const ARROW: &str = "application/vnd.apache.arrow.stream";
+const NPY: &str = "application/x-npy";
 
 /// Which rows, and what of them.
 #[derive(Debug, Default, Deserialize, IntoParams)]
@@ -41,7 +44,8 @@ pub struct RowsQuery {
 
 /// Rows of a version.
 ///
-/// As JSON objects, as CSV with a header, or as one JSON object a line, by `Accept`. `Link` leads to the next page.
+/// As JSON objects, as CSV with a header, as one JSON object a line, as Parquet, as a stream of Arrow, or, of columns of
+/// numbers, as one NPY array, by `Accept`. `Link` leads to the next page.
 #[utoipa::path(get, path = "/v1/domains/{name}/rows", tag = "domains",
     params(("name" = String, Path, description = "Name or id, with or without @version"), RowsQuery),
     responses((status = 200, body = Listing<Object>)))]
@@ -53,7 +57,7 @@ pub async fn rows(
     headers: HeaderMap,
     uri: Uri,
 ) -> Result<Response, Problem> {
-    let format = negotiate(&headers, &[JSON, CSV, NDJSON])?;
+    let format = negotiate(&headers, &[JSON, CSV, NDJSON, PARQUET, ARROW, NPY])?;
     let which = versioned(&name)?;
     let columns = query.columns.iter().flat_map(|t| t.split(',')).map(str::trim).filter(|t| !t.is_empty());
     let columns = columns.map(str::to_owned).collect();
@@ -109,7 +113,13 @@ fn written(page: RowPage, format: &str, uri: &Uri) -> Result<Response, ServiceEr
         let data = (0..table.n_rows()).map(|i| RowView(table, i)).collect();
         return Ok(respond(Listing { data, next_cursor }, link));
     }
-    let bytes = if format == CSV { csv(table)? } else { ndjson(table)? };
+    let bytes = match format {
+        CSV => csv(table)?,
+        PARQUET => columnar(table, Columnar::Parquet)?,
+        ARROW => columnar(table, Columnar::ArrowStream)?,
+        NPY => columnar(table, Columnar::Npy)?,
+        _ => ndjson(table)?,
+    };
     let mut response = ([(header::CONTENT_TYPE, value(format))], bytes).into_response();
     if let Some(link) = link {
         response.headers_mut().insert(header::LINK, value(&link));

@@ -1,7 +1,7 @@
 //! Arrow IPC, as a file (`ARROW1`, footer at the end) or as a stream of messages.
 //!
-//! Buffers are slices of the upload: no length that a message claims is ever allocated. Compressed buffers would be,
-//! so that they are not read.
+//! Buffers are slices of the upload: no length that a message claims is ever allocated. Compressed buffers are, so that
+//! what they claim is counted before.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -18,6 +18,10 @@ use super::columns::{ArrowColumns, Found, settle};
 use super::error::{IngestError, shorten};
 use super::options::Options;
 use super::output::Output;
+
+mod compressed;
+
+use compressed::Room;
 
 /// Where a file starts, padded to eight bytes, and where it ends, unpadded.
 const MAGIC: &[u8] = b"ARROW1";
@@ -50,6 +54,7 @@ fn file(source: &Bytes, known: Known<'_>, out: &mut Output) -> Result<Found, Ing
     let footer = root_as_footer(&whole[start..end]).map_err(unreadable)?;
     let schema = Arc::new(try_fb_to_schema(footer.schema().ok_or_else(damaged)?).map_err(unreadable)?);
     let mut columns = columns(schema.fields(), known)?;
+    let mut room = Room::new(&known.0.limits, source.len());
     let mut decoder = FileDecoder::new(schema, footer.version());
     // Blocks that name the same bytes again and again would be read again and again.
     let mut left = start;
@@ -59,7 +64,12 @@ fn file(source: &Bytes, known: Known<'_>, out: &mut Output) -> Result<Found, Ing
         let (from, length) = (from.map_err(|_| damaged())?, length.map_err(|_| damaged())?);
         let fits = from.checked_add(length).is_some_and(|to| to <= start) && (8..=left).contains(&length);
         left = left.saturating_sub(length);
-        if fits { Ok(whole.slice_with_length(from, length)) } else { Err(damaged()) }
+        if !fits {
+            return Err(damaged());
+        }
+        let message = whole.slice_with_length(from, length);
+        room.check_message(&message)?;
+        Ok(message)
     };
     for block in footer.dictionaries().into_iter().flatten() {
         decoder.read_dictionary(block, &slice(block)?).map_err(unreadable)?;
@@ -73,6 +83,7 @@ fn file(source: &Bytes, known: Known<'_>, out: &mut Output) -> Result<Found, Ing
 }
 
 fn stream(source: &Bytes, known: Known<'_>, out: &mut Output) -> Result<Found, IngestError> {
+    Room::new(&known.0.limits, source.len()).check_stream(source)?;
     let mut rest = Buffer::from(source.clone());
     let mut decoder = StreamDecoder::new();
     let mut found: Option<ArrowColumns<'_>> = None;
@@ -104,10 +115,5 @@ fn columns<'a>(fields: &Fields, known: Known<'a>) -> Result<ArrowColumns<'a>, In
 
 fn unreadable(error: impl std::fmt::Display) -> IngestError {
     let reason = error.to_string();
-    if reason.contains("compression") {
-        return IngestError::invalid(
-            "the Arrow buffers are compressed; write them without compression (a request may be sent with Content-Encoding: zstd)",
-        );
-    }
     IngestError::invalid(format!("the Arrow data cannot be read, it may be cut short or damaged: {}", shorten(&reason)))
 }

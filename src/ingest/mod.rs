@@ -6,6 +6,7 @@
 //! It knows no SQL, no HTTP and no runtime; it is CPU work and belongs on a compute thread.
 
 mod builder;
+pub mod columnar;
 mod columns;
 mod csv;
 mod dialect;

@@ -9,6 +9,7 @@ use super::domains::{PutDomain, columns_of, of_ingest, stale};
 use super::error::{Code, ServiceError};
 use super::scratch::hex;
 use super::{DomainOptions, Service};
+use crate::ingest::columnar::Columnar;
 use crate::ingest::{self, Assigned, RoleRequest, Source, stored};
 use crate::records::{
     Cursor, DomainId, DomainVersionRecord, Expected, NewDomainVersion, PageRequest, Reference, TenantId,
@@ -135,6 +136,14 @@ impl Service {
         };
         self.put_version(new).await
     }
+}
+
+/// Rows as a file of columns.
+///
+/// # Errors
+/// A column of words as an array of numbers.
+pub fn columnar(table: &Table, form: Columnar) -> Result<Vec<u8>, ServiceError> {
+    ingest::columnar::write(table, form).map_err(|e| of_ingest(&e))
 }
 
 /// The roles of a version with those of a patch over them. A column that is given another role loses the one it had.

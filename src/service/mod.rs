@@ -33,6 +33,7 @@ use std::time::Duration;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
+pub use crate::ingest::columnar::Columnar;
 pub use crate::ingest::{
     BadDialect, Coding, CsvOptions, Delimiter, Dialect, Format, HeaderRow, MissingMarks, Quote, RoleRequest,
     TextEncoding,
@@ -41,7 +42,7 @@ pub use crate::predictions::{Form, cell};
 pub use crate::records::{FileFormat, Include};
 pub use crate::store::{Aliases, Lineage};
 pub use aliases::{ModelPatch, PutAlias};
-pub use browse::{RolePatch, RowPage};
+pub use browse::{RolePatch, RowPage, columnar};
 pub use catalog::{LearnerEntry, MethodEntry, learner, learners, method, methods};
 pub use census::Census;
 pub use deletion::Collection;

@@ -126,7 +126,12 @@ impl TestApp {
     /// Gets what may be no text.
     #[track_caller]
     pub(crate) fn download(&self, path: &str) -> (Answer, Vec<u8>) {
-        let mut response = self.agent.get(self.url(path)).call().expect("an answer");
+        self.download_as(path, "*/*")
+    }
+
+    #[track_caller]
+    pub(crate) fn download_as(&self, path: &str, accept: &str) -> (Answer, Vec<u8>) {
+        let mut response = self.agent.get(self.url(path)).header("accept", accept).call().expect("an answer");
         let bytes = response.body_mut().read_to_vec().expect("bytes");
         let head =
             Answer { status: response.status().as_u16(), headers: response.headers().clone(), text: String::new() };

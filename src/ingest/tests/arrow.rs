@@ -5,7 +5,8 @@ use std::sync::Arc;
 use super::*;
 use ::arrow::array::*;
 use ::arrow::datatypes::Int32Type;
-use ::arrow::ipc::writer::{FileWriter, StreamWriter};
+use ::arrow::ipc::CompressionType;
+use ::arrow::ipc::writer::{FileWriter, IpcWriteOptions, StreamWriter};
 
 pub(super) type Dictionary = DictionaryArray<Int32Type>;
 
@@ -23,6 +24,48 @@ pub(super) fn arrow_stream(columns: &[(&str, ArrayRef)]) -> Vec<u8> {
     writer.write(&batch).unwrap();
     writer.write(&batch.slice(0, batch.num_rows().min(1))).unwrap();
     writer.into_inner().unwrap()
+}
+
+/// A file and a stream whose buffers are compressed.
+fn compressed(columns: &[(&str, ArrayRef)], by: CompressionType) -> [Vec<u8>; 2] {
+    let batch = RecordBatch::try_from_iter(columns.iter().cloned()).unwrap();
+    let options = IpcWriteOptions::default().try_with_compression(Some(by)).unwrap();
+    let mut file = FileWriter::try_new_with_options(Vec::new(), &batch.schema(), options.clone()).unwrap();
+    file.write(&batch).unwrap();
+    let mut stream = StreamWriter::try_new_with_options(Vec::new(), &batch.schema(), options).unwrap();
+    stream.write(&batch).unwrap();
+    [file.into_inner().unwrap(), stream.into_inner().unwrap()]
+}
+
+#[test]
+fn compressed_buffers_are_read_and_counted_before() {
+    let words: Dictionary = (0..2000).map(|i| Some(["u", "v"][i % 2])).collect();
+    let numbers = Float64Array::from_iter((0..2000).map(|i| (i % 9 > 0).then_some(f64::from(i % 50))));
+    let columns: [(&str, ArrayRef); 2] = [("n", Arc::new(numbers)), ("w", Arc::new(words))];
+    let expected = read(&arrow_stream(&columns).into(), &Options::default()).unwrap().table;
+    let rows: Vec<usize> = (0..2000).collect();
+    for by in [CompressionType::LZ4_FRAME, CompressionType::ZSTD] {
+        for bytes in compressed(&columns, by) {
+            let found = read(&bytes.into(), &Options::default()).unwrap();
+            assert_eq!(found.table, *expected.select_rows(&rows));
+        }
+        // Eighty megabytes of zeros.
+        let zeros: [(&str, ArrayRef); 1] = [("a", Arc::new(Float64Array::from(vec![0.0; 10_000_000])))];
+        for bytes in compressed(&zeros, by) {
+            let small = with(|o| o.limits.decompressed_bytes = 70 << 20);
+            assert_eq!(refused(bytes, &small).0, "decompression_limit");
+        }
+    }
+    // What a buffer claims is not taken for granted.
+    let [mut file, mut stream] = compressed(&columns[..1], CompressionType::ZSTD);
+    for bytes in [&mut file, &mut stream] {
+        let said = 16_000_i64.to_le_bytes();
+        let at = bytes.windows(8).position(|w| w == said).unwrap();
+        bytes[at..at + 8].copy_from_slice(&(1_i64 << 40).to_le_bytes());
+        assert_eq!(refused(bytes.clone(), &Options::default()).0, "decompression_limit");
+        bytes[at..at + 8].copy_from_slice(&15_999_i64.to_le_bytes());
+        assert_eq!(refused(bytes.clone(), &Options::default()).0, "data_invalid");
+    }
 }
 
 #[test]

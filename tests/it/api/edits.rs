@@ -46,6 +46,27 @@ fn rows_come_by_page_in_every_format() {
 }
 
 #[test]
+fn pages_in_columnar_formats_are_read_as_the_same_rows() {
+    let app = TestApp::start();
+    let data = "id,x,yes,word,when,text\n1,0.5,true,\"a,b\",2026-01-02T03:04:05Z,u\n2,,false,c,,\n3,1.5,,c,,v\n";
+    assert_eq!(app.put("/v1/domains/small?id=id", data.as_bytes()).status, 201);
+    let rows = app.get("/v1/domains/small/rows").json();
+    for media in ["application/vnd.apache.parquet", "application/vnd.apache.arrow.stream"] {
+        let (head, bytes) = app.download_as("/v1/domains/small/rows", media);
+        assert_eq!((head.status, head.header("content-type")), (200, media));
+        assert_eq!(app.put("/v1/domains/again?id=id", &bytes).status, 201);
+        assert_eq!(app.get("/v1/domains/again/rows").json()["data"], rows["data"], "{media}");
+    }
+    let (head, bytes) = app.download_as("/v1/domains/small/rows?columns=x,id&limit=2", "application/x-npy");
+    assert_eq!(head.status, 200);
+    assert!(head.header("link").contains("rel=\"next\""));
+    assert_eq!(app.put("/v1/domains/array", &bytes).status, 201);
+    let expected = json!([{"x0": 0.5, "x1": 1.0}, {"x0": null, "x1": 2.0}]);
+    assert_eq!(app.get("/v1/domains/array/rows").json()["data"], expected);
+    app.get_with("/v1/domains/small/rows", "accept", "application/x-npy").problem(422, "invalid_parameter");
+}
+
+#[test]
 fn pages_of_rows_hold_all_rows_once() {
     let app = TestApp::start();
     let n = 457;
