@@ -3,107 +3,11 @@
 //! Integer widens to number in place, as long as none of its values were handed on. Otherwise the spelling or the type
 //! of what went before is gone: the column then only learns what it should have been, and the file is read once more.
 
-use std::collections::HashMap;
-
 use adaptation::data::Values;
-use jiff::civil::Date;
 
-use super::error::{IngestError, Place};
+use super::error::IngestError;
 use super::numbers;
-
-/// What a words column may hold in its dictionary before it is taken for text, in a file that is read by chunks.
-const MOST_LEVEL_BYTES: usize = 4 << 20;
-/// What the classes of a label or the groups may take, which are kept however many they are.
-const MOST_CLASS_BYTES: usize = 64 << 20;
-/// A level beside its letters: two strings and their place in the index.
-const LEVEL_OVERHEAD: usize = 80;
-
-/// Interned words: codes and levels in order of first appearance.
-#[derive(Debug, Default)]
-pub(super) struct Words {
-    codes: Vec<Option<u32>>,
-    levels: Vec<String>,
-    index: HashMap<Box<str>, u32>,
-    level_bytes: usize,
-}
-
-impl Words {
-    pub(super) fn push(&mut self, word: Option<&str>) {
-        let code = word.map(|word| self.code_of(word));
-        self.push_code(code);
-    }
-
-    /// The code of a word, which is new if the word is.
-    pub(super) fn code_of(&mut self, word: &str) -> u32 {
-        match self.index.get(word) {
-            Some(code) => *code,
-            None => {
-                let code = self.levels.len() as u32;
-                self.level_bytes += 2 * word.len() + LEVEL_OVERHEAD;
-                self.levels.push(word.to_owned());
-                self.index.insert(word.into(), code);
-                code
-            }
-        }
-    }
-
-    /// `code` is of [`Words::code_of`].
-    pub(super) fn push_code(&mut self, code: Option<u32>) {
-        self.codes.push(code);
-    }
-
-    pub(super) fn len(&self) -> usize {
-        self.codes.len()
-    }
-
-    pub(super) fn is_overfull(&self) -> bool {
-        self.level_bytes > MOST_LEVEL_BYTES
-    }
-
-    /// # Errors
-    /// More distinct words than classes or groups can sensibly have.
-    pub(super) fn check_levels(&self, column: &str) -> Result<(), IngestError> {
-        if self.level_bytes <= MOST_CLASS_BYTES {
-            return Ok(());
-        }
-        let n = self.levels.len();
-        let message = format!(
-            "column {column:?} holds more than {n} distinct words, too many for classes or groups; give it another role"
-        );
-        Err(IngestError::invalid_at(Place::column(column), message))
-    }
-
-    /// Most words are another, or they are prose: a dictionary would hold most of the column.
-    pub(super) fn are_text(&self) -> bool {
-        let n_known = self.codes.iter().flatten().count();
-        super::is_prose(&self.levels, n_known) || self.levels.len() > 50 && self.levels.len() * 2 > n_known
-    }
-
-    /// The codes so far; the levels stay for those that follow.
-    pub(super) fn take_codes(&mut self) -> Values {
-        Values::Category { codes: std::mem::take(&mut self.codes), levels: Vec::new() }
-    }
-
-    /// The words one by one.
-    pub(super) fn into_text(self) -> Vec<Option<String>> {
-        self.codes.into_iter().map(|c| c.map(|c| self.levels[c as usize].clone())).collect()
-    }
-
-    pub(super) fn into_category(self) -> Values {
-        Values::Category { codes: self.codes, levels: self.levels }
-    }
-
-    /// Category or text.
-    pub(super) fn finish(self) -> Values {
-        super::words_column(self.codes, self.levels)
-    }
-
-    /// The times, if every word is one.
-    pub(super) fn timestamps(&self) -> Option<Vec<Option<i64>>> {
-        let stamps: Vec<i64> = self.levels.iter().map(|word| timestamp(word)).collect::<Option<_>>()?;
-        (!stamps.is_empty()).then(|| self.codes.iter().map(|c| c.map(|c| stamps[c as usize])).collect())
-    }
-}
+use super::words::{Words, timestamp};
 
 /// What is known of a column before it is read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -428,18 +332,4 @@ fn boolean(cell: &[u8]) -> Option<bool> {
         b"false" | b"False" | b"FALSE" => Some(false),
         _ => None,
     }
-}
-
-/// RFC 3339, or a plain date as its midnight UTC; milliseconds since 1970.
-pub(super) fn timestamp(word: &str) -> Option<i64> {
-    if !word.as_bytes().first()?.is_ascii_digit() || word.len() < 10 {
-        return None;
-    }
-    if let Ok(stamp) = word.parse::<jiff::Timestamp>() {
-        return Some(stamp.as_millisecond());
-    }
-    // `len` keeps out date-times without an offset, which name no instant.
-    let date: Date = word.parse().ok().filter(|_| word.len() == 10)?;
-    let days = date.duration_since(Date::constant(1970, 1, 1)).as_hours() / 24;
-    days.checked_mul(86_400_000)
 }

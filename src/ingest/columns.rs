@@ -12,11 +12,11 @@ use arrow::datatypes::{
 };
 use arrow::error::ArrowError;
 
-use super::builder::Words;
 use super::check_names;
 use super::error::{IngestError, Place, shorten};
 use super::options::{Limits, Options};
 use super::output::Output;
+use super::words::Words;
 
 /// Bytes of words that one batch may copy out.
 const MOST_COPIED: usize = 256 << 20;

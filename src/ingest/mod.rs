@@ -28,6 +28,7 @@ mod statistics;
 pub mod stored;
 mod svmlight;
 mod text;
+mod words;
 
 use std::fs::File;
 
@@ -238,35 +239,6 @@ fn check_names<'a>(names: impl Iterator<Item = &'a str>, limits: &Limits) -> Res
         }
     }
     Ok(())
-}
-
-/// The words of a column, as a category where few are distinct, else as text.
-fn words_column(codes: Vec<Option<u32>>, levels: Vec<String>) -> Values {
-    let n_known = codes.iter().flatten().count();
-    let copied: usize = codes.iter().flatten().map(|code| levels[*code as usize].len()).sum();
-    if kind_of_words(&levels, n_known, copied) == Kind::Category {
-        return Values::Category { codes, levels };
-    }
-    Values::Text(codes.into_iter().map(|c| c.map(|c| levels[c as usize].clone())).collect())
-}
-
-/// Up to 50 distinct words, or one in twenty rows, are a category, unless most are distinct and long: prose. `copied` are
-/// the bytes of all words, copied out.
-fn kind_of_words(levels: &[String], n_known: usize, copied: usize) -> Kind {
-    const FEW: usize = 50;
-    const ROWS_PER_LEVEL: usize = 20;
-    const MOST_COPIED: usize = 1 << 30;
-    // Few long words in many rows would each be copied out.
-    let held: usize = levels.iter().map(String::len).sum();
-    let repeated = copied > MOST_COPIED && copied > 2 * held;
-    let few = levels.len() <= FEW.max(n_known / ROWS_PER_LEVEL);
-    if repeated || few && !is_prose(levels, n_known) { Kind::Category } else { Kind::Text }
-}
-
-fn is_prose(levels: &[String], n_known: usize) -> bool {
-    const PROSE_CHARS: usize = 40;
-    let mean_length = levels.iter().map(String::len).sum::<usize>() / levels.len().max(1);
-    mean_length > PROSE_CHARS && levels.len() * 2 > n_known
 }
 
 #[cfg(test)]

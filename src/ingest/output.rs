@@ -8,6 +8,7 @@ use super::error::IngestError;
 use super::gather::{Gatherer, Gathering};
 use super::statistics::ColumnStatistics;
 use super::stored::{StoredError, Writer, Written, levels_of};
+use super::words::kind_of_words;
 
 /// Bytes of values that are kept before the first chunk goes: by these the types of columns are guessed.
 const FIRST_CHUNK: usize = 4 << 20;
@@ -109,7 +110,7 @@ impl Output {
             Values::Category { levels, .. } if was_flushed => {
                 let counts = gathered.level_counts();
                 let copied = counts.iter().zip(levels).map(|(n, level)| n * level.len()).sum();
-                super::kind_of_words(levels, gathered.n_known(), copied)
+                kind_of_words(levels, gathered.n_known(), copied)
             }
             values => values.kind(),
         });

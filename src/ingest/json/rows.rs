@@ -5,10 +5,10 @@ use std::collections::HashMap;
 use adaptation::data::{Column, Values};
 use serde::de;
 
-use crate::ingest::builder::{Words, timestamp};
 use crate::ingest::error::{IngestError, Place, shorten};
 use crate::ingest::options::{Limits, Options};
 use crate::ingest::output::Output;
+use crate::ingest::words::{Words, timestamp};
 use crate::ingest::{Parsed, check_names};
 
 /// The table so far.

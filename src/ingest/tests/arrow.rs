@@ -40,7 +40,7 @@ fn compressed(columns: &[(&str, ArrayRef)], by: CompressionType) -> [Vec<u8>; 2]
 #[test]
 fn compressed_buffers_are_read_and_counted_before() {
     let words: Dictionary = (0..2000).map(|i| Some(["u", "v"][i % 2])).collect();
-    let numbers = Float64Array::from_iter((0..2000).map(|i| (i % 9 > 0).then_some(f64::from(i % 50))));
+    let numbers = Float64Array::from_iter((0..2000).map(|i| (i % 9 != 0).then_some(f64::from(i % 50))));
     let columns: [(&str, ArrayRef); 2] = [("n", Arc::new(numbers)), ("w", Arc::new(words))];
     let expected = read(&arrow_stream(&columns).into(), &Options::default()).unwrap().table;
     let rows: Vec<usize> = (0..2000).collect();

@@ -86,3 +86,55 @@ fn one_long_word_in_many_rows_takes_its_bytes_once() {
 fn ones(n: usize) -> ::arrow::array::ArrayRef {
     std::sync::Arc::new(::arrow::array::Int32Array::from(vec![1; n]))
 }
+
+/// A stored table as the forms 1 and 2 had it: kinds in the metadata of the fields.
+#[test]
+fn older_forms_of_stored_tables_stay_readable() {
+    use ::arrow::array::{Float64Array, LargeListArray, RecordBatch, UInt32Array};
+    use ::arrow::buffer::OffsetBuffer;
+    use ::arrow::datatypes::{DataType, Field, Schema};
+    use std::sync::Arc;
+
+    type Metadata = std::collections::HashMap<String, String>;
+    let of_kind = |pairs: &[(&str, &str)]| -> Metadata {
+        pairs.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect()
+    };
+    let number = Field::new("n", DataType::Float64, true).with_metadata(of_kind(&[("adaptd.kind", "number")]));
+    let levels = [("adaptd.kind", "category"), ("adaptd.levels", r#"["u","v"]"#)];
+    let word = Field::new("w", DataType::UInt32, true).with_metadata(of_kind(&levels));
+    let numbers: ::arrow::array::ArrayRef = Arc::new(Float64Array::from(vec![Some(1.5), None]));
+    let codes: ::arrow::array::ArrayRef = Arc::new(UInt32Array::from(vec![Some(1), Some(0)]));
+    let write = |fields: Vec<Field>, metadata: &[(&str, &str)], arrays: Vec<::arrow::array::ArrayRef>| {
+        let schema = Arc::new(Schema::new_with_metadata(fields, of_kind(metadata)));
+        let batch = RecordBatch::try_new(Arc::clone(&schema), arrays).unwrap();
+        let mut writer = ::parquet::arrow::ArrowWriter::try_new(Vec::new(), schema, None).unwrap();
+        writer.write(&batch).unwrap();
+        writer.into_inner().unwrap()
+    };
+    let column = |name: &str, values: Values| Column { name: name.into(), values };
+    let n = column("n", Values::Number(vec![Some(1.5), None]));
+    let w = column("w", Values::Category { codes: vec![Some(1), Some(0)], levels: vec!["u".into(), "v".into()] });
+    let first = write(
+        vec![number.clone(), word.clone()],
+        &[("adaptd.format", "1")],
+        vec![Arc::clone(&numbers), Arc::clone(&codes)],
+    );
+    assert_eq!(stored::read_parquet(first.into()).unwrap(), Table::new(vec![n.clone(), w.clone()]));
+    // Row 0 has 4.0 in the second sparse column, row 1 has nothing.
+    let list = |kind: DataType, items: ::arrow::array::ArrayRef| -> ::arrow::array::ArrayRef {
+        let offsets = OffsetBuffer::<i64>::from_lengths([1, 0]);
+        Arc::new(LargeListArray::new(Arc::new(Field::new("item", kind, true)), offsets, items, None))
+    };
+    let indices = list(DataType::UInt32, Arc::new(UInt32Array::from(vec![1])));
+    let values = list(DataType::Float64, Arc::new(Float64Array::from(vec![4.0])));
+    let lists = [("adaptd.sparse.indices", &indices), ("adaptd.sparse.values", &values)];
+    let lists = lists.map(|(name, list)| Field::new(name, list.data_type().clone(), true));
+    let second = write(
+        [vec![number, word], lists.to_vec()].concat(),
+        &[("adaptd.format", "2"), ("adaptd.sparse", r#"[[0,"x0"],[2,"x1"]]"#)],
+        vec![numbers, codes, indices, values],
+    );
+    let sparse = |rows: Vec<u32>, values: Vec<f64>| Values::Sparse { rows, values, n_rows: 2 };
+    let expected = vec![column("x0", sparse(vec![], vec![])), n, column("x1", sparse(vec![0], vec![4.0])), w];
+    assert_eq!(stored::read_parquet(second.into()).unwrap(), Table::new(expected));
+}
