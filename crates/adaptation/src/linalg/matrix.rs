@@ -181,7 +181,10 @@ impl Matrix {
     /// The first stored entry of whose column and value `is` holds, as `(row, column)`.
     pub fn first_entry(&self, is: impl Fn(usize, f64) -> bool) -> Option<(usize, usize)> {
         match self {
-            Matrix::Dense(x) => x.indexed_iter().find(|((_, j), v)| is(*j, **v)).map(|(at, _)| at),
+            Matrix::Dense(x) => x.rows().into_iter().enumerate().find_map(|(i, row)| {
+                let j = row.iter().enumerate().position(|(j, v)| is(j, *v))?;
+                Some((i, j))
+            }),
             Matrix::Sparse(x) => (0..x.n_rows()).find_map(|i| x.row(i).find(|(j, v)| is(*j, *v)).map(|(j, _)| (i, j))),
         }
     }
