@@ -15,12 +15,16 @@ use serde_json::{Value, json};
 pub const N_FEATURES: usize = 30;
 /// Rows of each domain that the model is made of.
 pub const N_ROWS: usize = 500;
+/// Rows of each domain of the jobs that keep the compute threads busy.
+const BUSY_ROWS: usize = 2000;
 
 /// How rows are written in a request.
 #[derive(Clone, Copy, PartialEq)]
 pub enum Shape {
     Records,
     Arrays,
+    /// A NumPy array, answered with one; for the model of columns `x0…`.
+    Npy,
 }
 
 /// A program that listens, ended when this is dropped.
@@ -70,18 +74,45 @@ impl Server {
         })
     }
 
-    /// Our model `m` from one of two domains whose classes differ in every feature to the other.
-    pub fn make_model(&self) -> anyhow::Result<()> {
-        for (name, shift) in [("source", 0.0), ("target", 1.0)] {
+    /// Our model of this name from one of two domains whose classes differ in every feature to the other.
+    pub fn make_model(&self, name: &str, shape: Shape) -> anyhow::Result<()> {
+        for (role, shift) in [("source", 0.0), ("target", 1.0)] {
             let csv = table(N_ROWS, shift);
-            self.call("PUT", &format!("/v1/domains/{name}?label=label"), "", csv.as_bytes())?;
+            // As the columns of an array are called.
+            let csv = if shape == Shape::Npy { csv.replace("feature_", "x") } else { csv };
+            self.call("PUT", &format!("/v1/domains/{role}-{name}?label=label"), "", csv.as_bytes())?;
         }
-        let spec = json!({"kind": "adapt", "sources": ["source"], "target": "target", "method": {"id": "coral"},
-                          "learner": {"id": "logistic"}, "model": "m"});
+        let (source, target) = (format!("source-{name}"), format!("target-{name}"));
+        let spec = json!({"kind": "adapt", "sources": [source], "target": target, "method": {"id": "coral"},
+                          "learner": {"id": "logistic"}, "model": name});
         let job = self.call("POST", "/v1/jobs", "Prefer: wait=60\r\n", spec.to_string().as_bytes())?;
         let job: Value = serde_json::from_slice(&job)?;
         ensure!(job["state"] == "succeeded", "the model was not made: {job}");
         Ok(())
+    }
+
+    /// Gives the compute threads work for minutes: `n_jobs` adaptations by an exact kernel.
+    pub fn saturate(&self, n_jobs: usize) -> anyhow::Result<()> {
+        for (name, shift) in [("busy-source", 0.0), ("busy-target", 1.0)] {
+            self.call("PUT", &format!("/v1/domains/{name}?label=label"), "", table(BUSY_ROWS, shift).as_bytes())?;
+        }
+        let spec = json!({"kind": "adapt", "sources": ["busy-source"], "target": "busy-target",
+                          "method": {"id": "transfer_component_analysis"}, "learner": {"id": "logistic"}});
+        for _ in 0..n_jobs {
+            self.call("POST", "/v1/jobs", "", spec.to_string().as_bytes())?;
+        }
+        Ok(())
+    }
+
+    /// How many jobs there are that wait or run.
+    pub fn n_unfinished(&self) -> anyhow::Result<usize> {
+        let mut n = 0;
+        for state in ["queued", "running"] {
+            let page: Value =
+                serde_json::from_slice(&self.call("GET", &format!("/v1/jobs?state={state}"), "", b"")?)?;
+            n += page["data"].as_array().map_or(0, Vec::len);
+        }
+        Ok(n)
     }
 
     pub fn call(&self, method: &str, path: &str, headers: &str, body: &[u8]) -> anyhow::Result<Vec<u8>> {
@@ -237,12 +268,16 @@ pub fn table(n_rows: usize, shift: f64) -> String {
 /// A prediction of so many rows.
 pub fn request(path: &str, n_rows: usize, shape: Shape) -> Vec<u8> {
     let mut rng = ChaCha8Rng::seed_from_u64(11);
+    if shape == Shape::Npy {
+        let body = array(&mut rng, n_rows);
+        return message("POST", path, "Content-Type: application/x-npy\r\nAccept: application/x-npy\r\n", &body);
+    }
     let names: Vec<String> = (0..N_FEATURES).map(|j| format!("\"feature_{j}\"")).collect();
     let rows: Vec<String> = (0..n_rows)
         .map(|_| {
             let row: Vec<String> = (0..N_FEATURES).map(|_| number(&mut rng, 1.0)).collect();
             match shape {
-                Shape::Arrays => format!("[{}]", row.join(",")),
+                Shape::Arrays | Shape::Npy => format!("[{}]", row.join(",")),
                 Shape::Records => {
                     let cells: Vec<String> = names.iter().zip(&row).map(|(n, x)| format!("{n}:{x}")).collect();
                     format!("{{{}}}", cells.join(","))
@@ -252,9 +287,18 @@ pub fn request(path: &str, n_rows: usize, shape: Shape) -> Vec<u8> {
         .collect();
     let body = match shape {
         Shape::Records => format!("{{\"rows\":[{}]}}", rows.join(",")),
-        Shape::Arrays => format!("{{\"columns\":[{}],\"data\":[{}]}}", names.join(","), rows.join(",")),
+        Shape::Arrays | Shape::Npy => format!("{{\"columns\":[{}],\"data\":[{}]}}", names.join(","), rows.join(",")),
     };
     message("POST", path, "Content-Type: application/json\r\n", body.as_bytes())
+}
+
+/// Measurements as NumPy writes them.
+fn array(rng: &mut ChaCha8Rng, n_rows: usize) -> Vec<u8> {
+    let header = format!("{{'descr': '<f8', 'fortran_order': False, 'shape': ({n_rows}, {N_FEATURES}), }}");
+    let header = format!("{header:117}\n");
+    let mut bytes = [b"\x93NUMPY\x01\x00".as_slice(), &(header.len() as u16).to_le_bytes(), header.as_bytes()].concat();
+    (0..n_rows * N_FEATURES).for_each(|_| bytes.extend((rng.random::<f64>() * 2.0).to_le_bytes()));
+    bytes
 }
 
 /// A measurement with six digits behind the point.

@@ -44,7 +44,7 @@ fn main() -> anyhow::Result<()> {
     predictions(&server, "FastAPI, scikit-learn", "/predict", how_long)?;
     drop(server);
     let server = Server::ours(&folder.path().join("data"))?;
-    server.make_model()?;
+    server.make_model("m", Shape::Records)?;
     predictions(&server, "adaptd", "/v1/models/m/predict", how_long)?;
     start_jobs(&server)?;
     // The CPU of the job is in the process's too, so that theirs and ours are not to be compared there.

@@ -2,6 +2,7 @@
 //! Numbers go straight into cells, never through a tree of JSON values.
 
 mod cells;
+mod decimal;
 mod scan;
 
 use std::collections::HashMap;

@@ -10,6 +10,7 @@ use std::collections::HashMap;
 use adaptation::data::Column;
 
 use super::cells::Cells;
+use super::decimal;
 use super::{Cell, MAX_RECORD_COLUMNS};
 
 /// Rows for which room is made once the first one is known; more make their own.
@@ -26,7 +27,7 @@ pub(super) struct Scanned {
 
 /// The rows of a document, unless something in it is unusual.
 pub(super) fn document(bytes: &[u8]) -> Option<Scanned> {
-    let mut text = Text { bytes: std::str::from_utf8(bytes).ok()?.as_bytes(), at: 0 };
+    let mut text = Text { bytes, at: 0 };
     let (mut records, mut names, mut data, mut include) = (None, None, None, None);
     text.expect(b'{')?;
     loop {
@@ -110,7 +111,7 @@ impl<'a> Text<'a> {
             return None;
         }
         self.at += end + 1;
-        // Cut at ASCII bytes out of text that is UTF-8.
+        // Everything else that is accepted is ASCII.
         std::str::from_utf8(&rest[..end]).ok()
     }
 
@@ -148,10 +149,9 @@ impl<'a> Text<'a> {
             let mut width = 0;
             if !self.is_empty(b']')? {
                 loop {
-                    let cell = self.cell()?;
                     match columns.get_mut(width) {
-                        Some(cells) => cells.push(cell)?,
-                        None if n_rows == 0 => columns.push(Cells::after(0, cell)),
+                        Some(cells) => self.value(cells)?,
+                        None if n_rows == 0 => columns.push(Cells::after(0, self.cell()?)),
                         None => return None,
                     }
                     width += 1;
@@ -204,12 +204,11 @@ impl<'a> Text<'a> {
                             }
                         }
                     };
-                    let cell = self.cell()?;
                     let cells = &mut columns[j].1;
                     if cells.len() > n_rows {
                         return None;
                     }
-                    cells.push(cell)?;
+                    self.value(cells)?;
                     width += 1;
                     if !self.goes_on(b'}')? {
                         break;
@@ -249,115 +248,37 @@ impl<'a> Text<'a> {
         ((self.bytes.len() - self.at) / (self.at - begin).max(1) + 1).min(ROOM_ROWS)
     }
 
+    /// Reads the next value of a column.
+    #[inline]
+    fn value(&mut self, of: &mut Cells) -> Option<()> {
+        match of {
+            // What there is most of goes without a detour.
+            Cells::Numbers(values) if matches!(self.peek()?, b'-' | b'0'..=b'9') => {
+                let (number, n) = decimal::double(&self.bytes[self.at..])?;
+                values.push(Some(number));
+                self.at += n;
+                Some(())
+            }
+            _ => of.push(self.cell()?),
+        }
+    }
+
     fn cell(&mut self) -> Option<Cell> {
         match self.peek()? {
             b'"' => Some(Cell::Text(self.string()?.to_owned())),
             b'n' => self.word(b"null", Cell::Missing),
             b't' => self.word(b"true", Cell::Boolean(true)),
             b'f' => self.word(b"false", Cell::Boolean(false)),
-            _ => self.number(),
+            _ => {
+                let (cell, n) = decimal::cell(&self.bytes[self.at..])?;
+                self.at += n;
+                Some(cell)
+            }
         }
     }
 
     fn word(&mut self, word: &[u8], cell: Cell) -> Option<Cell> {
         self.bytes[self.at..].starts_with(word).then(|| self.at += word.len())?;
         Some(cell)
-    }
-
-    fn number(&mut self) -> Option<Cell> {
-        let begin = self.at;
-        let negative = self.bytes.get(begin) == Some(&b'-');
-        self.at += usize::from(negative);
-        let mut digits = Digits::default();
-        let whole = self.digits(&mut digits);
-        let leading_zero = self.bytes.get(self.at - whole) == Some(&b'0') && whole > 1;
-        if whole == 0 || leading_zero {
-            return None;
-        }
-        let mut exponent = 0i32;
-        let mut is_integer = true;
-        if self.bytes.get(self.at) == Some(&b'.') {
-            self.at += 1;
-            is_integer = false;
-            let n = self.digits(&mut digits);
-            exponent -= i32::try_from(n).ok().filter(|n| *n > 0)?;
-        }
-        if matches!(self.bytes.get(self.at), Some(b'e' | b'E')) {
-            self.at += 1;
-            is_integer = false;
-            let minus = self.bytes.get(self.at) == Some(&b'-');
-            self.at += usize::from(minus || self.bytes.get(self.at) == Some(&b'+'));
-            let mut power = Digits::default();
-            let n = self.digits(&mut power);
-            if n == 0 || n > 4 {
-                return None;
-            }
-            let power = power.value as i32;
-            exponent += if minus { -power } else { power };
-        }
-        if is_integer && digits.are_exact() && !(negative && digits.value == 0) {
-            return Some(integer(digits.value, negative));
-        }
-        let value = match digits.exactly(exponent) {
-            Some(value) if negative => -value,
-            Some(value) => value,
-            None => std::str::from_utf8(&self.bytes[begin..self.at]).ok()?.parse().ok()?,
-        };
-        f64::is_finite(value).then_some(Cell::Number(value))
-    }
-
-    /// Takes digits, and says how many.
-    fn digits(&mut self, into: &mut Digits) -> usize {
-        let rest = &self.bytes[self.at..];
-        let mut value = into.value;
-        let mut n = 0;
-        while let Some(digit) = rest.get(n).map(|b| b.wrapping_sub(b'0')).filter(|d| *d < 10) {
-            // Wraps where there are too many digits, which are then not exact.
-            value = value.wrapping_mul(10).wrapping_add(u64::from(digit));
-            n += 1;
-        }
-        into.value = value;
-        into.n += n;
-        self.at += n;
-        n
-    }
-}
-
-/// An integer where it fits, as the reader for all documents has it.
-fn integer(value: u64, negative: bool) -> Cell {
-    match i64::try_from(value) {
-        Ok(value) => Cell::Integer(if negative { -value } else { value }),
-        Err(_) if negative && value == 1 << 63 => Cell::Integer(i64::MIN),
-        Err(_) if negative => Cell::Number(-(value as f64)),
-        Err(_) => Cell::Number(value as f64),
-    }
-}
-
-/// Digits as one number.
-#[derive(Default)]
-struct Digits {
-    value: u64,
-    n: usize,
-}
-
-impl Digits {
-    /// Whether `value` is all of them: 19 digits always fit.
-    fn are_exact(&self) -> bool {
-        self.n <= 19
-    }
-
-    /// `value · 10^exponent` where both are numbers without rounding, so that one operation rounds once: Clinger, How to
-    /// read floating point numbers accurately, 1990.
-    fn exactly(&self, exponent: i32) -> Option<f64> {
-        const POWERS: [f64; 23] = [
-            1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15, 1e16, 1e17, 1e18,
-            1e19, 1e20, 1e21, 1e22,
-        ];
-        let power = *POWERS.get(usize::try_from(exponent.unsigned_abs()).ok()?)?;
-        if !self.are_exact() || self.value > 1 << 53 {
-            return None;
-        }
-        let value = self.value as f64;
-        Some(if exponent < 0 { value / power } else { value * power })
     }
 }

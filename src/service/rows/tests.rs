@@ -29,6 +29,8 @@ fn alike(json: &str) -> bool {
     let include = fast.include.clone();
     let fast = fast.into_rows().map_err(|e| e.to_string()).map(|rows| (rows, include));
     assert_eq!(fast, slow, "{json}");
+    // Zeros with and without a sign are equal, but not alike.
+    assert_eq!(format!("{fast:?}"), format!("{slow:?}"), "{json}");
     true
 }
 
@@ -94,12 +96,44 @@ fn the_scan_leaves_what_is_odd_to_the_other_reader() {
     }
 }
 
+#[test]
+fn text_that_is_not_utf_8_is_left_to_the_other_reader() {
+    let usual = br#"{"rows":[{"a":1.5,"b":"x"},{"a":2.5,"b":"x"}],"include":["features"]}"#;
+    for at in 0..usual.len() {
+        let mut bytes = usual.to_vec();
+        bytes[at] = 0xff;
+        assert!(PredictDocument::scan(&bytes).is_none(), "{at}");
+        bytes.splice(at..=at, [usual[at], 0xe4]);
+        assert!(PredictDocument::scan(&bytes).is_none(), "{at}");
+    }
+}
+
+/// Numbers as JSON allows them, and some that it does not.
+const SPELLING: &str = "-?(0|[1-9][0-9]{0,20}|0[0-9]{1,3})([.][0-9]{0,22})?([eE][-+]?[0-9]{0,3})?";
+
 proptest::proptest! {
     #[test]
     fn numbers_are_scanned_to_the_last_bit(x in proptest::num::f64::NORMAL, i: i64, m in 0u64..1 << 60, e in -40i32..40) {
         assert!(alike(&format!(r#"{{"rows":[{{"a":{x:e}}}]}}"#)));
         assert!(alike(&format!(r#"{{"rows":[{{"a":{i}}},{{"a":{m}e{e}}}]}}"#)));
         assert!(alike(&format!(r#"{{"columns":["a"],"data":[[{m}.{}],[{}.{m}E{e}]]}}"#, m % 1000, m % 77)));
+    }
+
+    #[test]
+    fn any_spelling_of_a_number_is_read_alike(
+        first in SPELLING, second in SPELLING, places in 0_usize..20, x in -1e9..1e9,
+    ) {
+        alike(&format!(r#"{{"rows":[{{"a":{first}}},{{"a":{second}}},{{"a":{x:.places$}}}]}}"#));
+        alike(&format!(r#"{{"columns":["a","b"],"data":[[{first} ,{second}],[ {second},{first}],[{x},0.5]]}}"#));
+    }
+
+    #[test]
+    fn numbers_halfway_between_two_doubles_are_read_alike(odd in 1_u64 << 52..1 << 53, places in 1_usize..4, more in -1_i64..2) {
+        // An odd number of 54 bits over a power of two: n/2ˢ = n·5ˢ/10ˢ.
+        let digits = (2 * odd + 1) * 5_u64.pow(places as u32);
+        let digits = digits.wrapping_add_signed(more).to_string();
+        let (whole, decimals) = digits.split_at(digits.len() - places);
+        assert!(alike(&format!(r#"{{"columns":["a"],"data":[[0.5],[{whole}.{decimals}],[-{digits}e-{places}]]}}"#)));
     }
 
     #[test]

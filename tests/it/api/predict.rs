@@ -23,7 +23,9 @@ fn rows_are_predicted_in_every_form() {
     let sum: f64 = ["female", "male"].iter().filter_map(|c| first["probabilities"][c].as_f64()).sum();
     assert!((sum - 1.0).abs() < 1e-9, "{first}");
 
-    let arrays = json!({"columns": HEADER.split(',').collect::<Vec<_>>(), "data": [[50.0, 16.3, 230, 5700]]});
+    // As many rows: a product of other sizes may round otherwise.
+    let row = [50.0, 16.3, 230.0, 5700.0];
+    let arrays = json!({"columns": HEADER.split(',').collect::<Vec<_>>(), "data": [row, row]});
     assert_eq!(app.post("/v1/models/birds@1/predict", &arrays).json()["predictions"][0], *first);
 
     let csv = format!("{HEADER}\n50.0,16.3,230,5700\n");
@@ -162,7 +164,7 @@ fn source_only_and_features_stand_beside_on_request() {
     assert_eq!(full["features"].as_array().map(Vec::len), Some(4), "{full}");
     assert!(full["source_only"]["probabilities"]["male"].is_number(), "{full}");
     assert_ne!(full["source_only"]["probabilities"], full["probabilities"]);
-    let body = json!({"rows": [row()], "include": ["source_only", "features"]});
+    let body = json!({"rows": [row(), row()], "include": ["source_only", "features"]});
     assert_eq!(first(app.post("/v1/models/birds/predict", &body)), full);
     let csv = accepted(&app, "text/csv", "?include=source_only").text;
     let header = "label,probability_female,probability_male,\

@@ -1,5 +1,6 @@
 //! Columns of a table become columns of a matrix: numbers are imputed, words one-hot encoded, texts cut into n-grams.
 
+use std::cell::LazyCell;
 use std::collections::HashMap;
 
 use ndarray::Array2;
@@ -210,9 +211,11 @@ impl Encoder {
     pub(super) fn transform(&self, table: &Table, goes_on: GoesOn) -> Result<Matrix, Vec<InputProblem>> {
         let mut problems = Vec::new();
         let mut inputs = Vec::new();
-        let given = by_name(table);
-        for column in &self.columns {
-            match given.get(column.name.as_str()).copied() {
+        // Columns usually come in the order of the model; others are looked for.
+        let given = LazyCell::new(|| by_name(table));
+        for (j, column) in self.columns.iter().enumerate() {
+            let in_place = table.columns().get(j).filter(|c| c.name == column.name);
+            match in_place.or_else(|| given.get(column.name.as_str()).copied()) {
                 Some(found) => {
                     self.check(column, found, &mut problems);
                     inputs.push((found, &column.encoding));
@@ -231,7 +234,7 @@ impl Encoder {
 
     /// The first entry of an encoded matrix of which `is` holds, as row and input column. Zeros are not asked about.
     pub(super) fn first_where(&self, x: &Matrix, is: impl Fn(f64) -> bool) -> Option<(usize, &str)> {
-        self.first_among(x, None, is)
+        self.named(x.first_entry(|_, v| is(v))?)
     }
 
     /// The same among some columns of the matrix, ascending; `None` are all.
@@ -242,7 +245,11 @@ impl Encoder {
         is: impl Fn(f64) -> bool,
     ) -> Option<(usize, &str)> {
         let asked = |j: usize| among.is_none_or(|columns| columns.binary_search(&j).is_ok());
-        let (row, output) = x.first_entry(|j, v| is(v) && asked(j))?;
+        self.named(x.first_entry(|j, v| is(v) && asked(j))?)
+    }
+
+    /// An entry of the matrix as row and input column.
+    fn named(&self, (row, output): (usize, usize)) -> Option<(usize, &str)> {
         let mut end = 0;
         let column = self.columns.iter().find(|c| {
             end += c.encoding.width();

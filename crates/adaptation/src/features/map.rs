@@ -3,7 +3,7 @@
 
 use std::borrow::Cow;
 
-use ndarray::{Array1, Array2, Axis, s};
+use ndarray::{Array1, Array2, Axis, Zip, s};
 
 use crate::linalg::kernels::{Kernel, landmark_product};
 use crate::linalg::{Matrix, SparseRows};
@@ -94,9 +94,8 @@ impl Map {
             Map::Scale { shift, scale, offset } => {
                 let mut out = x.into_owned().into_dense();
                 out.axis_iter_mut(Axis(0)).for_each(|mut row| {
-                    row -= shift;
-                    row *= scale;
-                    row += offset;
+                    let each = Zip::from(&mut row).and(shift).and(scale).and(offset);
+                    each.for_each(|v, shift, scale, offset| *v = (*v - shift) * scale + offset);
                 });
                 Matrix::Dense(out)
             }

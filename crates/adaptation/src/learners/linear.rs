@@ -9,7 +9,7 @@ pub(super) use descent::Objective;
 
 use super::contract::{LinearModel, Prediction, Predictor, Scores, Start, Targets, Training};
 use crate::context::FitError;
-use crate::linalg::Matrix;
+use crate::linalg::{Matrix, softmax};
 use crate::parts::{LoadError, Parts};
 
 /// The intercept of a class that no training row belongs to: below every score, yet finite.
@@ -83,10 +83,7 @@ impl Predictor for LinearPredictor {
             Output::Value => return Prediction::Values(scores.column(0).to_owned()),
             Output::Decision => Scores::Decision,
             Output::LogOdds => {
-                scores.axis_iter_mut(Axis(0)).for_each(|mut row| {
-                    let log_sum = log_sum_exp(row.view());
-                    row.mapv_inplace(|z| (z - log_sum).exp());
-                });
+                softmax(&mut scores);
                 Scores::Probability
             }
         };

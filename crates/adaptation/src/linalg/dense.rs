@@ -6,6 +6,8 @@ use faer::{Accum, Par};
 use faer_ext::IntoFaer;
 use ndarray::{Array1, Array2, ArrayView2, Axis};
 
+use super::exp::leave_vectors;
+
 /// Below this many multiply-adds, threads cost more than they save.
 const PARALLEL_FLOPS: usize = 1 << 20;
 
@@ -22,6 +24,7 @@ pub fn matmul(a: ArrayView2<f64>, b: ArrayView2<f64>) -> Array2<f64> {
     let mut out = Array2::zeros((a.nrows(), b.ncols()));
     let par = parallelism(a.nrows() * a.ncols() * b.ncols());
     faer::linalg::matmul::matmul(out.view_mut().into_faer(), Accum::Replace, a.into_faer(), b.into_faer(), 1.0, par);
+    leave_vectors();
     out
 }
 
@@ -48,6 +51,7 @@ pub fn symmetric_tn(a: ArrayView2<f64>, b: ArrayView2<f64>) -> Array2<f64> {
         1.0,
         par,
     );
+    leave_vectors();
     for i in 0..k {
         for j in 0..i {
             out[[j, i]] = out[[i, j]];

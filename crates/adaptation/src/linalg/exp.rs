@@ -3,6 +3,8 @@
 
 use std::f64::consts::LOG2_E;
 
+use ndarray::{Array2, ArrayViewMut1};
+
 /// ln 2 in two parts: the first has trailing zeros, so that `k · LN2_HIGH` is exact for |k| < 2¹¹.
 const LN2_HIGH: f64 = 6.931_471_803_691_238e-1;
 const LN2_LOW: f64 = 1.908_214_929_270_587_7e-10;
@@ -32,6 +34,16 @@ pub(super) fn has_vectors() -> bool {
     return is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma");
     #[cfg(not(target_arch = "x86_64"))]
     false
+}
+
+/// Clears the upper halves of the vector registers, which faer's products leave in use. As long as they are, every step
+/// from scalar code to the vector code of the C library or back, such as a call of `exp`, takes some 70 cycles more.
+pub(super) fn leave_vectors() {
+    #[cfg(target_arch = "x86_64")]
+    if is_x86_feature_detected!("avx") {
+        // SAFETY: the feature was detected in this call.
+        unsafe { std::arch::x86_64::_mm256_zeroupper() };
+    }
 }
 
 /// exp(x) for x ≤ 0: relative error below 4e-16 for x ≥ −708, and 0 below. Arguments above 0 count
@@ -72,6 +84,27 @@ fn gaussian_row_avx2(values: &mut [f64], row: f64, columns: &[f64]) {
     values.iter_mut().zip(columns).for_each(|(v, c)| *v = exp_of_not_positive(*v + row + c));
 }
 
+/// Log odds `(n, k)` become probabilities: the exponentials of a row over their sum. NaN where a row is not finite.
+pub fn softmax(rows: &mut Array2<f64>) {
+    // Keeps what is NaN, as `f64::max` does not.
+    let larger = |most: f64, &z: &f64| if z > most || z.is_nan() { z } else { most };
+    let shift = |mut row: ArrayViewMut1<f64>| {
+        let most = row.iter().fold(f64::NEG_INFINITY, larger);
+        row.iter_mut().for_each(|z| *z -= most);
+        most
+    };
+    let largest: Vec<f64> = rows.rows_mut().into_iter().map(shift).collect();
+    // All rows at once, for each is shorter than a vector.
+    match rows.as_slice_memory_order_mut() {
+        Some(values) => scaled_exp(values, 1.0),
+        None => rows.mapv_inplace(f64::exp),
+    }
+    for (mut row, largest) in rows.rows_mut().into_iter().zip(largest) {
+        let sum = if largest.is_finite() { row.iter().sum() } else { f64::NAN };
+        row.iter_mut().for_each(|p| *p /= sum);
+    }
+}
+
 /// `values[j] ← exp(min(0, factor · values[j]))`.
 pub(super) fn scaled_exp(values: &mut [f64], factor: f64) {
     #[cfg(target_arch = "x86_64")]
@@ -91,6 +124,8 @@ fn scaled_exp_avx2(values: &mut [f64], factor: f64) {
 
 #[cfg(test)]
 mod tests {
+    use ndarray::array;
+
     use super::*;
 
     #[test]
@@ -113,6 +148,21 @@ mod tests {
         assert_eq!(exp_of_not_positive(1e-9), 1.0);
         assert_eq!(exp_of_not_positive(-1e300), 0.0);
         assert_eq!(exp_of_not_positive(f64::NEG_INFINITY), 0.0);
+    }
+
+    #[test]
+    fn softmax_is_what_it_says_and_keeps_what_is_not_finite() {
+        let outputs = array![[0.0, 1.0, -2.5], [1e3, 0.0, 1e3], [-1e9, 3.0, 3.0], [-800.0, -800.0, -801.0]];
+        let mut got = outputs.clone();
+        softmax(&mut got);
+        for (got, z) in got.rows().into_iter().zip(outputs.rows()) {
+            let largest = z.fold(f64::NEG_INFINITY, |m, v| m.max(*v));
+            let sum: f64 = z.iter().map(|v| (v - largest).exp()).sum();
+            assert!(got.iter().zip(z).all(|(p, v)| (p - (v - largest).exp() / sum).abs() < 1e-15), "{got}");
+        }
+        let mut odd = array![[1.0, f64::NAN], [f64::NAN, 1.0], [f64::INFINITY, 0.0]];
+        softmax(&mut odd);
+        assert!(odd.iter().all(|p| p.is_nan()), "{odd}");
     }
 
     #[test]

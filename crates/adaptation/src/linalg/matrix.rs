@@ -3,7 +3,7 @@
 
 use std::borrow::Cow;
 
-use ndarray::{Array1, Array2, ArrayView2, Axis};
+use ndarray::{Array1, Array2, ArrayView1, ArrayView2, Axis};
 
 use super::dense;
 
@@ -181,7 +181,13 @@ impl Matrix {
     /// The first stored entry of whose column and value `is` holds, as `(row, column)`.
     pub fn first_entry(&self, is: impl Fn(usize, f64) -> bool) -> Option<(usize, usize)> {
         match self {
-            Matrix::Dense(x) => x.indexed_iter().find(|((_, j), v)| is(*j, **v)).map(|(at, _)| at),
+            Matrix::Dense(x) => {
+                let mut rows = x.rows().into_iter().enumerate();
+                // Nearly always there is none: all of a row are asked about at once before each is.
+                let any = |row: ArrayView1<f64>| row.iter().enumerate().fold(false, |any, (j, v)| any | is(j, *v));
+                let (i, row) = rows.find(|(_, row)| any(*row))?;
+                row.iter().enumerate().position(|(j, v)| is(j, *v)).map(|j| (i, j))
+            }
             Matrix::Sparse(x) => (0..x.n_rows()).find_map(|i| x.row(i).find(|(j, v)| is(*j, *v)).map(|(j, _)| (i, j))),
         }
     }

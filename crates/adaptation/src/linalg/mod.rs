@@ -31,6 +31,7 @@ pub use decompose::{
     symmetric_eigen, thin_svd, top_symmetric_eigen,
 };
 pub use dense::{column_means, gram, matmul, matmul_nt, matmul_tn, symmetric_tn};
+pub use exp::softmax;
 pub use fourier::gaussian_frequencies;
 pub use geodesic::Geodesic;
 pub use matrix::{Matrix, SparseRows};
