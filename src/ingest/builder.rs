@@ -202,8 +202,9 @@ impl TextColumn {
     }
 
     /// Hands on the rows since the last time. What the column is stands from then on; only levels are still to come.
-    pub(super) fn take_chunk(&mut self) -> Values {
-        self.settle();
+    /// The file has so many columns.
+    pub(super) fn take_chunk(&mut self, n_columns: usize) -> Values {
+        self.settle(n_columns);
         let values = match &mut self.state {
             State::Unknown(n) => Values::Number(vec![None; std::mem::take(n)]),
             State::Boolean(v) => Values::Boolean(take(v, self.room)),
@@ -221,10 +222,10 @@ impl TextColumn {
     }
 
     /// Decides what words are, before they are handed on for the first time; later, whether they have grown too many.
-    fn settle(&mut self) {
+    fn settle(&mut self, n_columns: usize) {
         let State::Words(words) = &mut self.state else { return };
         if self.n_taken > 0 {
-            if words.is_overfull() && !self.is_pinned {
+            if words.is_overfull(n_columns) && !self.is_pinned {
                 let nothing = Learnt { boolean: false, integer: false, number: false, timestamp: false, is_text: true };
                 self.state = State::Again(nothing);
             }
@@ -233,7 +234,7 @@ impl TextColumn {
         let stamps = if self.guesses { words.timestamps() } else { None };
         if let Some(stamps) = stamps {
             self.state = State::Timestamp(stamps);
-        } else if !self.is_pinned && (words.is_overfull() || words.are_text()) {
+        } else if !self.is_pinned && (words.is_overfull(n_columns) || words.are_text()) {
             self.state = State::Text(std::mem::take(words).into_text());
         }
     }

@@ -109,7 +109,7 @@ impl<'a> ArrowColumns<'a> {
         if !out.wants(n_bytes, self.columns.len()) {
             return Ok(());
         }
-        let is_first = out.n_rows() == 0;
+        let (is_first, n_columns) = (out.n_rows() == 0, self.columns.len());
         let mut chunk = Vec::with_capacity(self.columns.len());
         for (j, (column, field)) in self.columns.iter_mut().zip(&self.fields).enumerate() {
             if let Building::Words(words) = column
@@ -117,9 +117,9 @@ impl<'a> ArrowColumns<'a> {
             {
                 words.check_levels(field.name())?;
             } else if let Building::Words(words) = column {
-                if is_first && (words.is_overfull() || words.are_text()) {
+                if is_first && (words.is_overfull(n_columns) || words.are_text()) {
                     *column = Building::Text(std::mem::take(words).into_text());
-                } else if !is_first && words.is_overfull() && !self.overfull.contains(&j) {
+                } else if !is_first && words.is_overfull(n_columns) && !self.overfull.contains(&j) {
                     self.overfull.push(j);
                 }
             }

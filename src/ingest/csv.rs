@@ -186,7 +186,7 @@ impl<'a> Rows<'a> {
         if !out.wants(n_bytes, self.columns.len()) {
             return Ok(());
         }
-        let values: Vec<_> = self.columns.iter_mut().map(TextColumn::take_chunk).collect();
+        let values: Vec<_> = self.columns.iter_mut().map(|column| column.take_chunk(self.names.len())).collect();
         self.columns.iter().zip(&self.names).try_for_each(|(column, name)| column.check_levels(name))?;
         self.is_good = self.is_good && !self.columns.iter().any(TextColumn::is_again);
         if !self.is_good {

@@ -152,7 +152,7 @@ pub(super) fn read(source: &Source, limits: &Limits, out: &mut Output) -> Result
     let columns = blocks.hand_on(out, |block, rows| {
         let columns = (0..shape.1).map(|j| {
             let name = format!("x{j}");
-            match column(&header, block, j, (rows.len(), shape.1)) {
+            match column(&header, block.data, j, (block.n_rows, shape.1), block.rows.clone()) {
                 Ok(values) => Ok(Column { name, values }),
                 Err(bad) => {
                     let row = rows.start + bad.row + 1;
@@ -174,6 +174,15 @@ pub(super) struct Blocks<'a> {
     pub(super) data: &'a mut dyn Read,
 }
 
+/// Elements that are in memory.
+pub(super) struct Block<'a> {
+    pub(super) data: &'a [u8],
+    /// Rows that the elements make.
+    pub(super) n_rows: usize,
+    /// Of these, the ones that are meant.
+    pub(super) rows: Range<usize>,
+}
+
 impl Blocks<'_> {
     /// Makes columns of some rows after others; all but the last of them are handed on.
     ///
@@ -182,11 +191,11 @@ impl Blocks<'_> {
     pub(super) fn hand_on(
         self,
         out: &mut Output,
-        columns: impl Fn(&[u8], Range<usize>) -> Result<Vec<Column>, IngestError>,
+        columns: impl Fn(Block<'_>, Range<usize>) -> Result<Vec<Column>, IngestError>,
     ) -> Result<Vec<Column>, IngestError> {
         let Self { header, shape: (n, d), data } = self;
         let row_bytes = d * header.size;
-        let n_rows = if header.fortran_order { n } else { out.chunk_rows(n, d) };
+        let n_rows = out.chunk_rows(n, d);
         if header.fortran_order && n.saturating_mul(row_bytes) > MOST_BY_COLUMNS {
             let message = format!(
                 "the array lies column by column (Fortran order) and is larger than {MOST_BY_COLUMNS} bytes; store it by \
@@ -194,22 +203,31 @@ impl Blocks<'_> {
             );
             return Err(IngestError::TooLarge { message });
         }
-        let mut block = Vec::new();
+        let mut held = Vec::new();
+        let mut read = |n_rows: usize, held: &mut Vec<u8>| {
+            let expected = n_rows * row_bytes;
+            held.clear();
+            // The vector grows with the bytes that are there, never with what the header says.
+            (&mut *data).take(expected as u64).read_to_end(held)?;
+            match expected - held.len() {
+                0 => Ok(()),
+                n => Err(IngestError::invalid(format!("the array is cut short: {n} bytes of a block are missing"))),
+            }
+        };
+        if header.fortran_order {
+            read(n, &mut held)?;
+        }
         let mut start = 0;
         loop {
             let rows = start..n.min(start + n_rows);
-            let expected = rows.len() * row_bytes;
-            block.clear();
-            // The vector grows with the bytes that are there, never with what the header says.
-            (&mut *data).take(expected as u64).read_to_end(&mut block)?;
-            if block.len() != expected {
-                let missing = expected - block.len();
-                return Err(IngestError::invalid(format!(
-                    "the array is cut short: {missing} bytes of a block are missing"
-                )));
-            }
+            let block = if header.fortran_order {
+                Block { data: &held, n_rows: n, rows: rows.clone() }
+            } else {
+                read(rows.len(), &mut held)?;
+                Block { data: &held, n_rows: rows.len(), rows: 0..rows.len() }
+            };
             start = rows.end;
-            let found = columns(&block, rows)?;
+            let found = columns(block, rows)?;
             if start == n {
                 return Ok(found);
             }
@@ -224,13 +242,18 @@ pub(super) struct BadElement {
     pub(super) reason: &'static str,
 }
 
-/// Column `j` of an array of `(n, d)` elements, or the whole of one of `(n,)` with `d = 1`.
-pub(super) fn column(header: &Header, data: &[u8], j: usize, (n, d): (usize, usize)) -> Result<Values, BadElement> {
-    let at = |i: usize| {
-        let index = if header.fortran_order { j * n + i } else { i * d + j };
-        &data[index * header.size..(index + 1) * header.size]
-    };
-    let cells = (0..n).map(at);
+/// Some rows of column `j` of an array of `(n, d)` elements, or of `(n,)` with `d = 1`.
+pub(super) fn column(
+    header: &Header,
+    data: &[u8],
+    j: usize,
+    (n, d): (usize, usize),
+    rows: Range<usize>,
+) -> Result<Values, BadElement> {
+    // The first element, and how many there are up to the next one.
+    let (first, step) = if header.fortran_order { (j * n + rows.start, 1) } else { (rows.start * d + j, d) };
+    let data = data.get(first * header.size..).unwrap_or_default();
+    let cells = data.chunks(step * header.size).take(rows.len()).map(|chunk| &chunk[..header.size]);
     Ok(match header.element {
         Element::Float => Values::Number(collect(cells, |c| float(little(c, header).0, header.size))?),
         Element::Signed => Values::Integer(collect(cells, |c| Ok(Some(little(c, header).1)))?),
@@ -253,7 +276,13 @@ fn collect<'a, T>(
 }
 
 /// An element of at most eight bytes as unsigned and, extended by its sign, as signed.
+#[inline]
 fn little(cell: &[u8], header: &Header) -> (u64, i64) {
+    // As nearly all arrays are.
+    if let (Ok(bytes), false) = (cell.try_into(), header.big_endian) {
+        let bits = u64::from_le_bytes(bytes);
+        return (bits, bits as i64);
+    }
     let mut bytes = [0u8; 8];
     for (k, byte) in cell.iter().enumerate() {
         bytes[if header.big_endian { cell.len() - 1 - k } else { k }] = *byte;

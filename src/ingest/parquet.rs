@@ -37,9 +37,12 @@ fn decode(source: &Source, options: &Options, text: &[usize], out: &mut Output) 
     }
     limits.check_shape(n_rows, fields.len())?;
     let unpacked: i128 = metadata.row_groups().iter().map(|g| i128::from(g.total_byte_size())).sum();
-    if unpacked > i128::from(limits.decompressed_bytes) {
-        let message =
-            format!("the Parquet file unpacks to {unpacked} bytes, at most {} are accepted", limits.decompressed_bytes);
+    let may_unpack = u64::try_from(unpacked).is_ok_and(|unpacked| limits.may_unpack(source.n_bytes(), unpacked));
+    if !may_unpack {
+        let (most, ratio) = (limits.decompressed_bytes, limits.unpack_ratio);
+        let message = format!(
+            "the Parquet file unpacks to {unpacked} bytes, at most {most} or {ratio} times its size are accepted"
+        );
         return Err(IngestError::Decompression { message });
     }
     let has_words = fields.iter().any(|f| is_text(f.data_type()) || matches!(f.data_type(), DataType::Dictionary(..)));
@@ -75,7 +78,11 @@ fn viewed(field: &FieldRef) -> FieldRef {
 }
 
 fn unreadable(error: impl std::fmt::Display) -> IngestError {
-    let message =
-        format!("the Parquet file cannot be read, it may be cut short or damaged: {}", shorten(&error.to_string()));
+    let reason = error.to_string();
+    if reason.contains("Disabled feature") {
+        let message = "the Parquet file is packed by a codec that is not read; write it with snappy, zstd, lz4 or gzip";
+        return IngestError::invalid(message);
+    }
+    let message = format!("the Parquet file cannot be read, it may be cut short or damaged: {}", shorten(&reason));
     IngestError::invalid(message)
 }

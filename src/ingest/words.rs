@@ -7,8 +7,10 @@ use jiff::civil::Date;
 
 use super::error::{IngestError, Place};
 
-/// What a words column may hold in its dictionary before it is taken for text, in a file that is read by chunks.
-const MOST_LEVEL_BYTES: usize = 4 << 20;
+/// What the columns of words may hold in their dictionaries together, in a file that is read by chunks: one that holds more
+/// than its share is taken for text.
+const MOST_LEVEL_BYTES: usize = 24 << 20;
+const LEAST_SHARE: usize = 128 << 10;
 /// What the classes of a label or the groups may take, which are kept however many they are.
 const MOST_CLASS_BYTES: usize = 64 << 20;
 /// A level beside its letters: two strings and their place in the index.
@@ -52,8 +54,9 @@ impl Words {
         self.codes.len()
     }
 
-    pub(super) fn is_overfull(&self) -> bool {
-        self.level_bytes > MOST_LEVEL_BYTES
+    /// Of a file of so many columns.
+    pub(super) fn is_overfull(&self, n_columns: usize) -> bool {
+        self.level_bytes > (MOST_LEVEL_BYTES / n_columns.max(6)).max(LEAST_SHARE)
     }
 
     /// # Errors
@@ -136,7 +139,8 @@ pub(super) fn timestamp(word: &str) -> Option<i64> {
         return None;
     }
     if let Ok(stamp) = word.parse::<jiff::Timestamp>() {
-        return Some(stamp.as_millisecond());
+        // Down, before 1970 too.
+        return i64::try_from(stamp.as_nanosecond().div_euclid(1_000_000)).ok();
     }
     // `len` keeps out date-times without an offset, which name no instant.
     let date: Date = word.parse().ok().filter(|_| word.len() == 10)?;

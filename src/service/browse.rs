@@ -62,9 +62,15 @@ impl Service {
         columns: Vec<String>,
         page: &PageRequest,
     ) -> Result<RowPage, ServiceError> {
-        let version = self.domain_version(tenant, which.0, which.1).await?;
-        let bad_cursor = || ServiceError::parameter(Code::InvalidCursor, "cursor", "not a cursor of this list");
-        let offset = page.after.as_ref().map_or(Ok(0), |c| c.0.parse::<usize>().map_err(|_| bad_cursor()))?;
+        // A walk stays in the version in which it began.
+        let (of_cursor, offset) = match &page.after {
+            Some(cursor) => rows_cursor(cursor)?,
+            None => (None, 0),
+        };
+        if of_cursor.is_some() && which.1.is_some_and(|version| Some(version) != of_cursor) {
+            return Err(bad_cursor());
+        }
+        let version = self.domain_version(tenant, which.0, which.1.or(of_cursor)).await?;
         if let Some(missing) = columns.iter().find(|name| version.columns.iter().all(|c| c.name != **name)) {
             let shown: String = missing.chars().take(80).collect();
             let detail = format!("{}@{} has no column {shown:?}", version.name, version.version);
@@ -81,7 +87,7 @@ impl Service {
         let table = tokio::task::spawn_blocking(read).await.map_err(ServiceError::internal)??;
         let end = offset + limit;
         let more = usize::try_from(version.n_rows).is_ok_and(|n| end < n);
-        Ok(RowPage { table, next: more.then(|| Cursor(end.to_string())) })
+        Ok(RowPage { table, next: more.then(|| Cursor(format!("{}:{end}", version.version))) })
     }
 
     /// A new version with the same columns in other roles; the newest again where nothing changes.
@@ -136,6 +142,16 @@ impl Service {
         };
         self.put_version(new).await
     }
+}
+
+/// Version and rows before, as a page's `next` has them.
+fn rows_cursor(cursor: &Cursor) -> Result<(Option<i64>, usize), ServiceError> {
+    let (version, offset) = cursor.0.split_once(':').ok_or_else(bad_cursor)?;
+    Ok((Some(version.parse().map_err(|_| bad_cursor())?), offset.parse().map_err(|_| bad_cursor())?))
+}
+
+fn bad_cursor() -> ServiceError {
+    ServiceError::parameter(Code::InvalidCursor, "cursor", "not a cursor of this list")
 }
 
 /// Rows as a file of columns.

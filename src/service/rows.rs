@@ -72,6 +72,8 @@ struct Records {
     columns: Vec<(String, Vec<Cell>)>,
     index: HashMap<String, usize>,
     n_rows: usize,
+    /// Values and nulls that were given.
+    n_given: usize,
 }
 
 impl PredictDocument {
@@ -292,7 +294,7 @@ impl<'de> Visitor<'de> for OneRecord<'_> {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut fields: A) -> Result<(), A::Error> {
-        let Records { columns, index, n_rows } = self.0;
+        let Records { columns, index, n_rows, n_given } = self.0;
         while let Some(name) = fields.next_key::<String>()? {
             let cell = fields.next_value::<Cell>()?;
             let j = match index.get(&name) {
@@ -315,8 +317,15 @@ impl<'de> Visitor<'de> for OneRecord<'_> {
             // Rows before this one did not name the column.
             cells.resize(*n_rows, Cell::Missing);
             cells.push(cell);
+            *n_given += 1;
         }
         *n_rows += 1;
+        if !are_filled(*n_rows, columns.len(), *n_given) {
+            return Err(A::Error::custom(format!(
+                "the rows name {} distinct columns, and most hold few of them; send columns and data",
+                columns.len()
+            )));
+        }
         for (_, cells) in columns.iter_mut() {
             cells.resize(*n_rows, Cell::Missing);
         }
@@ -325,6 +334,13 @@ impl<'de> Visitor<'de> for OneRecord<'_> {
 }
 
 const MAX_RECORD_COLUMNS: usize = 20_000;
+
+/// Whether records that hold so many values may make a table of this size: those that each name other columns would make
+/// one that is the square of theirs.
+fn are_filled(n_rows: usize, n_columns: usize, n_given: usize) -> bool {
+    const FREE_CELLS: usize = 1 << 20;
+    n_rows.saturating_mul(n_columns) <= FREE_CELLS + 4 * n_given
+}
 
 #[cfg(test)]
 mod tests;

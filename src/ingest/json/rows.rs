@@ -11,6 +11,10 @@ use crate::ingest::output::Output;
 use crate::ingest::words::{Words, timestamp};
 use crate::ingest::{Parsed, check_names};
 
+/// Cells of a table that need no value each, and how many may stand for one value beyond them.
+const FREE_CELLS: usize = 4 << 20;
+const CELLS_A_VALUE: usize = 64;
+
 /// The table so far.
 pub(super) struct Rows<'a> {
     pub(super) limits: &'a Limits,
@@ -21,6 +25,8 @@ pub(super) struct Rows<'a> {
     /// The names of `{"columns": …, "data": …}`, which may stand after the data.
     pub(super) names: Option<Vec<String>>,
     pub(super) n_rows: usize,
+    /// Values and nulls that were given so far.
+    n_given: usize,
     /// Rows that were handed on.
     n_taken: usize,
     /// Whether a column is not what it was taken for when rows were handed on.
@@ -42,6 +48,7 @@ impl<'a> Rows<'a> {
             index,
             names: None,
             n_rows: 0,
+            n_given: 0,
             n_taken: 0,
             is_again: false,
             problem: None,
@@ -74,6 +81,7 @@ impl<'a> Rows<'a> {
         pointer: impl Fn() -> String,
     ) -> Result<(), IngestError> {
         let row = self.n_rows;
+        self.n_given += 1;
         let (name, cells) = &mut self.columns[column];
         let outcome = cells.put(row - self.n_taken, cell).map_err(|reason| {
             let place = Place { pointer: Some(pointer()), ..Place::cell(row + 1, name) };
@@ -90,11 +98,11 @@ impl<'a> Rows<'a> {
         if !out.wants(n_bytes, self.columns.len()) {
             return Ok(());
         }
-        let is_first = self.n_taken == 0;
+        let (is_first, n_columns) = (self.n_taken == 0, self.columns.len());
         let mut chunk = Vec::with_capacity(self.columns.len());
         for (name, cells) in &mut self.columns {
             let is_pinned = self.options.is_pinned(name);
-            self.is_again |= cells.settle(n, is_first, is_pinned) == Put::Changed && !is_first;
+            self.is_again |= cells.settle((n, n_columns), is_first, is_pinned) == Put::Changed && !is_first;
             if let Cells::OtherWords(words) = cells {
                 words.check_levels(name)?;
             }
@@ -118,6 +126,16 @@ impl<'a> Rows<'a> {
 
     pub(super) fn end_row(&mut self) -> Result<(), IngestError> {
         self.n_rows += 1;
+        // Rows that each name other columns would make a table of a size that is the square of theirs.
+        let n_cells = self.n_rows.saturating_mul(self.columns.len());
+        if n_cells > FREE_CELLS.saturating_add(self.n_given.saturating_mul(CELLS_A_VALUE)) {
+            let message = format!(
+                "the rows name {} columns, and hold values in fewer than one of {CELLS_A_VALUE} cells; send them as \
+                 svmlight, or name what is missing",
+                self.columns.len()
+            );
+            return Err(IngestError::TooLarge { message });
+        }
         self.limits.check_shape(self.n_rows, self.columns.len())
     }
 
@@ -233,7 +251,7 @@ impl Cells {
     }
 
     /// Decides what words are, before they are handed on for the first time; later, whether they have grown too many.
-    fn settle(&mut self, n: usize, is_first: bool, is_pinned: bool) -> Put {
+    fn settle(&mut self, (n, n_columns): (usize, usize), is_first: bool, is_pinned: bool) -> Put {
         let (words, guesses) = match self {
             Cells::Words(words) => (words, true),
             Cells::OtherWords(words) => (words, false),
@@ -243,7 +261,7 @@ impl Cells {
         let stamps = if guesses && is_first { words.timestamps() } else { None };
         if let Some(stamps) = stamps {
             *self = Cells::Timestamp(stamps);
-        } else if !is_pinned && (words.is_overfull() || is_first && words.are_text()) {
+        } else if !is_pinned && (words.is_overfull(n_columns) || is_first && words.are_text()) {
             *self = Cells::Text(std::mem::take(words).into_text(), 0);
         } else {
             *self = Cells::OtherWords(std::mem::take(words));

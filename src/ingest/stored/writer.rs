@@ -21,7 +21,7 @@ use super::{COLUMNS_KEY, Described, FORMAT, FORMAT_KEY, SPARSE_KEY, StoredError,
 /// Encoded bytes that are held before a row group is written, and as many for each column where there are very many: a
 /// group has a line in the footer for each.
 const GROUP_BYTES: usize = 6 << 20;
-const GROUP_BYTES_A_COLUMN: usize = 16 << 10;
+const GROUP_BYTES_A_COLUMN: usize = 4 << 10;
 /// A page is held plain until it is full, one a column.
 const PAGE_BYTES: usize = 64 << 10;
 

@@ -80,3 +80,11 @@ fn bad_lines_of_json_are_refused_with_their_line() {
         refused("{\"a\":1,\"b\":2}\n", &with(|o| (o.format, o.limits.columns) = (Some(Format::Ndjson), 1)));
     assert_eq!(code, "too_many_columns");
 }
+
+#[test]
+fn lines_that_each_name_another_column_are_refused_early() {
+    let lines: String = (0..5000).map(|i| format!("{{\"c{i}\":1}}\n")).collect();
+    let options = with(|o| o.format = Some(Format::Ndjson));
+    let error = super::super::read(&lines.into(), &options).map(|_| ()).unwrap_err();
+    assert_eq!(error.code(), "body_too_large", "{error}");
+}

@@ -11,7 +11,7 @@ use adaptation::data::Column;
 
 use super::cells::Cells;
 use super::decimal;
-use super::{Cell, MAX_RECORD_COLUMNS};
+use super::{Cell, MAX_RECORD_COLUMNS, are_filled};
 
 /// Rows for which room is made once the first one is known; more make their own.
 const ROOM_ROWS: usize = 4096;
@@ -178,7 +178,7 @@ impl<'a> Text<'a> {
     fn records(&mut self) -> Option<(Vec<(String, Cells)>, usize)> {
         let mut columns: Vec<(String, Cells)> = Vec::new();
         let mut index: HashMap<&str, usize> = HashMap::new();
-        let mut n_rows = 0;
+        let (mut n_rows, mut n_given) = (0, 0);
         self.expect(b'[')?;
         if self.is_empty(b']')? {
             return Some((columns, 0));
@@ -220,6 +220,10 @@ impl<'a> Text<'a> {
                 columns.iter_mut().for_each(|(_, cells)| cells.reserve(room));
             }
             n_rows += 1;
+            n_given += width;
+            if !are_filled(n_rows, columns.len(), n_given) {
+                return None;
+            }
             if width < columns.len() {
                 columns.iter_mut().for_each(|(_, cells)| cells.fill(n_rows));
             }

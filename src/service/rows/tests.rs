@@ -162,3 +162,21 @@ fn what_is_no_table_is_refused() {
     refused(r#"{"columns":["a"]}"#, "either");
     refused(r#"{"row":[]}"#, "unknown field");
 }
+
+#[test]
+fn rows_that_each_name_other_columns_are_refused_early() {
+    let rows: Vec<String> = (0..5000).map(|i| format!("{{\"a\":1,\"c{i}\":2}}")).collect();
+    let body = format!("{{\"rows\":[{}]}}", rows.join(","));
+    assert!(PredictDocument::scan(body.as_bytes()).is_none());
+    let error = serde_json::from_str::<PredictDocument>(&body).unwrap_err().to_string();
+    assert!(error.contains("distinct columns"), "{error}");
+    // A thousand columns of which each row names a fifth are usual enough.
+    let rows: Vec<String> = (0..1000)
+        .map(|i| {
+            let cells: Vec<String> = (0..200).map(|j| format!("\"c{}\":{j}", (i + 5 * j) % 1000)).collect();
+            format!("{{{}}}", cells.join(","))
+        })
+        .collect();
+    let body = format!("{{\"rows\":[{}]}}", rows.join(","));
+    assert!(serde_json::from_str::<PredictDocument>(&body).is_ok());
+}

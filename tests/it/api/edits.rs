@@ -46,6 +46,17 @@ fn rows_come_by_page_in_every_format() {
 }
 
 #[test]
+fn a_walk_over_rows_stays_in_its_version() {
+    let app = TestApp::start();
+    assert_eq!(app.put("/v1/domains/d", b"a,b\n1,2\n3,4\n5,6\n").status, 201);
+    let next = app.get("/v1/domains/d/rows?limit=2").json()["next_cursor"].as_str().unwrap().to_owned();
+    assert_eq!(app.put("/v1/domains/d", b"q,r\n1,2\n3,4\n7,8\n").status, 201);
+    let last = app.get(&format!("/v1/domains/d/rows?limit=2&cursor={next}")).json();
+    assert_eq!(last["data"], json!([{"a": 5, "b": 6}]));
+    app.get(&format!("/v1/domains/d@2/rows?limit=2&cursor={next}")).problem(400, "invalid_cursor");
+}
+
+#[test]
 fn pages_in_columnar_formats_are_read_as_the_same_rows() {
     let app = TestApp::start();
     let data = "id,x,yes,word,when,text\n1,0.5,true,\"a,b\",2026-01-02T03:04:05Z,u\n2,,false,c,,\n3,1.5,,c,,v\n";
