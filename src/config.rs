@@ -94,8 +94,8 @@ pub struct Given {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub model_cache_bytes: Option<u64>,
 
-    /// Uploads of domains at a time; each holds its file in memory while it is read. Beyond it, new ones are answered 503
-    /// overloaded. [default: 16]
+    /// Uploads of domains at a time; each lies on the disk and is read piece by piece, in some tens of MiB. Beyond it, new
+    /// ones are answered 503 overloaded. [default: 16]
     #[arg(long, value_name = "N", env = "ADAPTD_MAX_UPLOADS")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_uploads: Option<usize>,

@@ -22,7 +22,7 @@ static METRICS: LazyLock<Option<PrometheusHandle>> = LazyLock::new(|| {
     metrics::describe_gauge!("sse_streams", "Open streams of events");
     metrics::describe_counter!("job_rescues_total", "Jobs whose process ended while they ran");
     metrics::describe_counter!("lease_lost_total", "Attempts that lost the right to write");
-    metrics::describe_counter!("predict_rows_total", "Rows that were predicted");
+    metrics::describe_counter!("predict_rows_total", "Rows that were predicted, by requests and by jobs");
     // What is counted from the start is there from the start: a rate needs a first value.
     for counter in ["job_rescues_total", "lease_lost_total", "predict_rows_total"] {
         metrics::counter!(counter).absolute(0);

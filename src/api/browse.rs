@@ -48,7 +48,9 @@ pub struct RowsQuery {
 /// numbers, as one NPY array, by `Accept`. `Link` leads to the next page.
 #[utoipa::path(get, path = "/v1/domains/{name}/rows", tag = "domains",
     params(("name" = String, Path, description = "Name or id, with or without @version"), RowsQuery),
-    responses((status = 200, body = Listing<Object>)))]
+    responses((status = 200, content((Listing<Object> = "application/json"), (String = "text/csv"),
+        (String = "application/x-ndjson"), (Vec<u8> = "application/vnd.apache.parquet"),
+        (Vec<u8> = "application/vnd.apache.arrow.stream"), (Vec<u8> = "application/x-npy")))))]
 pub async fn rows(
     State(app): State<App>,
     Tenant(tenant): Tenant,
@@ -69,6 +71,8 @@ pub async fn rows(
 }
 
 /// One column of a version, with its statistics.
+///
+/// Of a column of kind `text` or role `id` no cells are shown, only how many distinct ones there are: `words` lacks `top`.
 #[utoipa::path(get, path = "/v1/domains/{name}/columns/{column}", tag = "domains",
     params(("name" = String, Path, description = "Name or id, with or without @version"),
            ("column" = String, Path, description = "Name of the column"), VersionQuery),

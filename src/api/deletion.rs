@@ -1,13 +1,14 @@
 //! What is removed on request.
 
 use axum::extract::State;
-use axum::http::StatusCode;
+use axum::http::{HeaderMap, StatusCode};
 use serde::Deserialize;
 use utoipa::IntoParams;
 
 use super::App;
 use super::domains::reference;
 use super::extract::{Path, Query};
+use super::headers::expected;
 use super::models;
 use super::problem::Problem;
 use super::security::Tenant;
@@ -35,16 +36,18 @@ pub struct DeleteModelQuery {
 ///
 /// Refused while a job that has not ended reads it, and, unless forced, where models were made of it.
 #[utoipa::path(delete, path = "/v1/domains/{name}", tag = "domains",
-    params(("name" = String, Path, description = "Name or id"), DeleteQuery),
+    params(("name" = String, Path, description = "Name or id"), DeleteQuery,
+           ("If-Match" = Option<String>, Header, description = "ETag of the domain, as it was read; removed only where it is so")),
     responses((status = 204, description = "Removed")))]
 pub async fn domain(
     State(app): State<App>,
     Tenant(tenant): Tenant,
     Path(name): Path<String>,
     Query(query): Query<DeleteQuery>,
+    headers: HeaderMap,
 ) -> Result<StatusCode, Problem> {
     let lineage = if query.force == Some(true) { Lineage::Break } else { Lineage::Keep };
-    app.service.delete_domain(&tenant, &reference(&name)?, lineage).await?;
+    app.service.delete_domain(&tenant, &reference(&name)?, lineage, expected(&headers)).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -52,15 +55,17 @@ pub async fn domain(
 ///
 /// Refused while a job that has not ended reads it, and, unless forced, where aliases point to it.
 #[utoipa::path(delete, path = "/v1/models/{name}", tag = "models",
-    params(("name" = String, Path, description = "Name or id"), DeleteModelQuery),
+    params(("name" = String, Path, description = "Name or id"), DeleteModelQuery,
+           ("If-Match" = Option<String>, Header, description = "ETag of the model, as it was read; removed only where it is so")),
     responses((status = 204, description = "Removed")))]
 pub async fn model(
     State(app): State<App>,
     Tenant(tenant): Tenant,
     Path(name): Path<String>,
     Query(query): Query<DeleteModelQuery>,
+    headers: HeaderMap,
 ) -> Result<StatusCode, Problem> {
     let aliases = if query.force == Some(true) { Aliases::Remove } else { Aliases::Keep };
-    app.service.delete_model(&tenant, &models::model(&name)?, aliases).await?;
+    app.service.delete_model(&tenant, &models::model(&name)?, aliases, expected(&headers)).await?;
     Ok(StatusCode::NO_CONTENT)
 }

@@ -1,6 +1,6 @@
 //! `/v1/domains`: data comes in, and what is known of it goes out.
 
-use adaptation::data::TaskKind;
+use adaptation::data::{Kind, Role, TaskKind};
 use axum::Json;
 use axum::body::Body;
 use axum::extract::State;
@@ -14,7 +14,7 @@ use super::App;
 use super::conditional::{by_content, tagged};
 use super::data_query::DataQuery;
 use super::extract::{Chunks, JsonBody, Path, Query};
-use super::headers::{etag, value};
+use super::headers::{etag, expected, value};
 use super::idempotency::{replayed, request_key};
 use super::pages::{Listing, PageQuery, listing};
 use super::problem::Problem;
@@ -85,9 +85,9 @@ pub struct VersionView {
 pub struct ColumnHead {
     pub name: String,
     #[schema(value_type = String)]
-    pub kind: adaptation::data::Kind,
+    pub kind: Kind,
     #[schema(value_type = String)]
-    pub role: adaptation::data::Role,
+    pub role: Role,
 }
 
 /// A column with what ingest counted.
@@ -95,10 +95,10 @@ pub struct ColumnHead {
 pub struct ColumnView {
     pub name: String,
     #[schema(value_type = String)]
-    pub kind: adaptation::data::Kind,
+    pub kind: Kind,
     #[schema(value_type = String)]
-    pub role: adaptation::data::Role,
-    /// Missing values, quantiles, histogram or levels.
+    pub role: Role,
+    /// Missing values, quantiles, histogram or levels; of kind `text` and role `id` no levels, which are cells.
     #[schema(value_type = Object)]
     pub statistics: Value,
 }
@@ -153,13 +153,12 @@ pub struct NewDomain {
 /// The body is the data: CSV, Parquet, Arrow IPC, NPZ, NPY, JSON rows, one JSON object a line, or svmlight. `curl -T file.csv` is a complete upload.
 /// Bodies may be packed with gzip, zstd or deflate, by `Content-Encoding` or as `.gz` and `.zst` files.
 /// When this answers, the version is readable. The same bytes with the same options are the same version.
-#[utoipa::path(put, path = "/v1/domains/{name}", tag = "domains",
-    params(("name" = String, Path, description = "Name of the domain"), DataQuery),
-    request_body(content(
-        (Vec<u8> = "text/csv"), (Vec<u8> = "text/tab-separated-values"), (Vec<u8> = "application/json"),
-        (Vec<u8> = "application/x-ndjson"), (Vec<u8> = "application/vnd.apache.parquet"),
-        (Vec<u8> = "application/vnd.apache.arrow.stream"), (Vec<u8> = "application/vnd.apache.arrow.file"),
-        (Vec<u8> = "application/x-npy"), (Vec<u8> = "application/x-npz"))),
+/// With `If-Match` it is stored only where the domain still stands as it was read, with `If-None-Match: *` only where there
+/// is none of that name; otherwise the answer is 412.
+#[utoipa::path(put, path = "/v1/domains/{name}", tag = "domains", request_body = inline(Object),
+    params(("name" = String, Path, description = "Name of the domain"), DataQuery,
+           ("If-Match" = Option<String>, Header, description = "ETag of the domain, as it was read, or *: there is one"),
+           ("If-None-Match" = Option<String>, Header, description = "*: there is none yet")),
     responses((status = 201, body = VersionView), (status = 200, description = "The newest version again", body = VersionView)))]
 pub async fn put(
     State(app): State<App>,
@@ -179,7 +178,7 @@ pub async fn put(
         upload.write(chunk).await?;
     }
     let received = upload.finish().await?;
-    let put = app.service.put_domain(&tenant, name, received, options).await?;
+    let put = app.service.put_domain(&tenant, (name, expected(&headers)), received, options).await?;
     Ok(put_response(put))
 }
 
@@ -259,6 +258,8 @@ pub async fn version(
 }
 
 /// Columns of a version, with their statistics.
+///
+/// No cells of columns of kind `text` or role `id` are shown, only how many distinct ones there are: `words` lacks `top`.
 #[utoipa::path(get, path = "/v1/domains/{name}/columns", tag = "domains",
     params(("name" = String, Path, description = "Name or id, with or without @version"), VersionQuery),
     responses((status = 200, body = Listing<ColumnView>), (status = 304, description = "Not changed")))]
@@ -336,7 +337,7 @@ impl DomainView {
 
 impl VersionView {
     fn of(version: DomainVersionRecord) -> Self {
-        let label = version.columns.iter().find(|c| c.role == adaptation::data::Role::Label);
+        let label = version.columns.iter().find(|c| c.role == Role::Label);
         Self {
             object: "domain_version",
             domain: version.domain.to_string(),
@@ -362,7 +363,13 @@ impl VersionView {
 }
 
 impl From<ColumnRecord> for ColumnView {
-    fn from(column: ColumnRecord) -> Self {
+    fn from(mut column: ColumnRecord) -> Self {
+        // The commonest cells of texts and ids are data, for which a key needs another scope.
+        if (column.kind == Kind::Text || column.role == Role::Id)
+            && let Some(words) = column.statistics.get_mut("words").and_then(Value::as_object_mut)
+        {
+            words.remove("top");
+        }
         Self { name: column.name, kind: column.kind, role: column.role, statistics: column.statistics }
     }
 }

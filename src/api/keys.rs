@@ -108,16 +108,16 @@ pub async fn read(
 
 /// Revoke a key.
 ///
-/// From the answer on it is refused. It stays in the list.
+/// From the answer on it is refused. It stays in the list. A key that may what the caller may not is not revoked.
 #[utoipa::path(delete, path = "/v1/keys/{id}", tag = "keys",
     params(("id" = String, Path, description = "Id of the key")),
     responses((status = 204, description = "Revoked")))]
 pub async fn revoke(
     State(app): State<App>,
-    Tenant(tenant): Tenant,
+    Known(caller): Known,
     Path(id): Path<String>,
 ) -> Result<StatusCode, Problem> {
-    app.service.revoke_key(&tenant, key(&id)?).await?;
+    app.service.revoke_key(&caller, key(&id)?).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 

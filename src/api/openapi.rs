@@ -25,6 +25,35 @@ static DOCUMENT: LazyLock<Value> = LazyLock::new(document);
 const DESCRIPTION: &str = "Upload domains, start jobs that adapt a model from sources to a target, read metrics, \
     predict. Errors are problem documents (RFC 9457); programs decide by their code. Unknown fields are refused.";
 
+/// Media types of files of rows, beside JSON.
+const FILES: [&str; 9] = [
+    "text/csv",
+    "text/tab-separated-values",
+    "application/x-ndjson",
+    "application/vnd.apache.parquet",
+    "application/vnd.apache.arrow.stream",
+    "application/vnd.apache.arrow.file",
+    "application/x-npy",
+    "application/x-npz",
+    "application/octet-stream",
+];
+
+/// Headers of answers: method, path, statuses, names.
+type Headers = (&'static str, &'static str, &'static [&'static str], &'static [&'static str]);
+
+const HEADERS: &[Headers] = &[
+    ("post", "/v1/domains", &["200", "201"], &["Location", "ETag"]),
+    ("put", "/v1/domains/{name}", &["200", "201"], &["Location", "ETag"]),
+    ("patch", "/v1/domains/{name}", &["200", "201"], &["Location", "ETag"]),
+    ("post", "/v1/keys", &["201"], &["Location"]),
+    ("post", "/v1/jobs", &["200"], &["Location", "ETag"]),
+    ("post", "/v1/jobs", &["202"], &["Location", "ETag", "Retry-After"]),
+    ("post", "/v1/jobs/{id}/cancel", &["200", "202"], &["ETag"]),
+    ("patch", "/v1/models/{name}", &["200"], &["ETag"]),
+    ("put", "/v1/models/{name}/aliases/{alias}", &["200", "201"], &["Location", "ETag"]),
+    ("post", "/v1/models/{name}/predict", &["200"], &["Adaptd-Model", "Adaptd-Classes"]),
+];
+
 /// What stands above the paths.
 pub(super) fn head() -> OpenApi {
     let license = LicenseBuilder::new().name("Apache-2.0 OR MIT").identifier(Some("Apache-2.0 OR MIT")).build();
@@ -64,6 +93,7 @@ fn document() -> Value {
     add_schemas(&mut document);
     add_problems(&mut document);
     add_tags(&mut document);
+    add_headers(&mut document);
     add_bodies(&mut document);
     add_security(&mut document);
     examples::add(&mut document);
@@ -224,11 +254,39 @@ fn bytes_as_they_are(value: &mut Value) {
     }
 }
 
+/// What stands in the heads of answers: where the next page is, where a thing is and how it stands, when to ask again.
+fn add_headers(document: &mut Value) {
+    let word = |description: &str| json!({"schema": {"type": "string"}, "description": description});
+    let retry = |description: &str| json!({"schema": {"type": "integer", "minimum": 0}, "description": description});
+    document["components"]["responses"]["Problem"]["headers"] =
+        json!({"Retry-After": retry("Seconds until it may be asked again; with 429 and 503")});
+    for operation in operations(document) {
+        let is_list = operation["parameters"].as_array().is_some_and(|all| all.iter().any(|p| p["name"] == "cursor"));
+        if is_list {
+            operation["responses"]["200"]["headers"]["Link"] =
+                word("The next page, with rel=\"next\"; not on the last");
+        }
+    }
+    for (method, path, statuses, names) in HEADERS {
+        for status in *statuses {
+            let headers = &mut document["paths"][*path][*method]["responses"][*status]["headers"];
+            for name in *names {
+                headers[*name] = match *name {
+                    "Location" => word("Where it is"),
+                    "ETag" => word("How it stands, for If-Match and If-None-Match"),
+                    "Adaptd-Model" => word("name@version of the model that answered"),
+                    "Adaptd-Classes" => word("The classes in the order of columns, a JSON array; not with JSON"),
+                    _ => retry("Seconds after which to ask how the job stands"),
+                };
+            }
+        }
+    }
+}
+
 /// Bodies that no derive describes: files, and documents with schemas of the library inside.
 fn add_bodies(document: &mut Value) {
     let binary = json!({"schema": {"type": "string", "format": "binary"}});
-    let files = ["text/csv", "application/vnd.apache.parquet", "application/x-npz", "application/octet-stream"];
-    let content: serde_json::Map<String, Value> = files.iter().map(|t| ((*t).to_owned(), binary.clone())).collect();
+    let content: serde_json::Map<String, Value> = FILES.iter().map(|t| ((*t).to_owned(), binary.clone())).collect();
     let mut upload = content.clone();
     upload.insert("application/json".into(), json!({"schema": {}}));
     let mut rows = content;
@@ -262,6 +320,6 @@ fn add_bodies(document: &mut Value) {
     paths["/v1/models/{name}/predict"]["post"]["requestBody"] = json!({"required": true, "content": rows});
     paths["/v1/jobs"]["post"]["requestBody"] =
         json!({"required": true, "content": {"application/json": {"schema": reference("JobRequest")}}});
-    paths["/v1/schema-guess"]["post"]["requestBody"]["content"]["application/json"] = json!({"schema": {}});
+    paths["/v1/schema-guess"]["post"]["requestBody"] = json!({"required": true, "content": upload});
     bytes_as_they_are(paths);
 }

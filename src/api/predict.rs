@@ -64,10 +64,13 @@ pub struct PredictionView {
 /// `Accept`: JSON (the default), CSV, NDJSON with one prediction a line, or NPY: a float64 array of shape `(n, C)`, the
 /// probabilities or scores by class in the order of the model's `signature.classes`, or `(n, 1)` values. The headers
 /// `Adaptd-Model` and, for classes, `Adaptd-Classes` (a JSON array) say what answered, in which order.
+///
+/// An array (NPY, or `X` of NPZ) has no names: it needs as many columns as the model's `signature.inputs`, which are taken
+/// by position, in that order. Inputs that are called `x0…`, as those of models made of arrays, are taken by these names.
 #[utoipa::path(post, path = "/v1/models/{name}/predict", tag = "models",
     params(("name" = String, Path, description = "Name or id, with or without @version or @alias", example = "churn-eu@3"),
            RowsQuery),
-    request_body(content = Object, content_type = "application/json"),
+    request_body = inline(Object),
     responses((status = 200, content((PredictionsView = "application/json"), (String = "text/csv"),
         (PredictionView = "application/x-ndjson"), (Vec<u8> = "application/x-npy")))))]
 pub async fn predict(

@@ -69,11 +69,7 @@ pub struct GuessedColumnView {
 /// The body is the first part of a file, at most 4 MiB of which are read: what is longer is cut after its last whole
 /// line. Takes the parameters of an upload, answers what the upload would be, and stores nothing.
 #[utoipa::path(post, path = "/v1/schema-guess", tag = "domains", params(DataQuery),
-    request_body(content(
-        (Vec<u8> = "text/csv"), (Vec<u8> = "text/tab-separated-values"), (Vec<u8> = "application/json"),
-        (Vec<u8> = "application/x-ndjson"), (Vec<u8> = "application/vnd.apache.parquet"),
-        (Vec<u8> = "application/vnd.apache.arrow.stream"), (Vec<u8> = "application/vnd.apache.arrow.file"),
-        (Vec<u8> = "application/x-npy"), (Vec<u8> = "application/x-npz"))),
+    request_body = inline(Object),
     responses((status = 200, body = SchemaGuessView)))]
 pub async fn guess(
     State(app): State<App>,

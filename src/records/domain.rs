@@ -58,7 +58,8 @@ pub struct NewDomainVersion {
     /// Used if the name is new.
     pub id: DomainId,
     pub name: Name,
-    /// The version that this one was made of, which must still be the newest.
+    /// The version that this one was made of, or that the client knows, which must still be the newest; 0 where there must
+    /// be none.
     pub of_version: Option<i64>,
     pub identity: String,
     pub format: String,

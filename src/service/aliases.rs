@@ -142,7 +142,7 @@ fn unsaid(what: &str) -> ServiceError {
     ServiceError::new(Code::PreconditionRequired, detail)
 }
 
-fn stale(what: &str) -> ServiceError {
+pub(super) fn stale(what: &str) -> ServiceError {
     ServiceError::new(Code::PreconditionFailed, format!("the {what} stands otherwise by now; read it and try again"))
 }
 

@@ -3,28 +3,31 @@
 use std::time::Duration;
 
 use super::Service;
+use super::aliases::stale;
 use super::error::{Code, ServiceError};
 use crate::blobs::YOUNG;
-use crate::records::{DomainId, ModelId, Reference, TenantId};
+use crate::records::{DomainId, Expected, ModelId, Reference, TenantId};
 use crate::store::{Aliases, Deletion, Lineage};
 
 impl Service {
     /// Removes a domain with all its versions.
     ///
     /// # Errors
-    /// If there is no such domain, a job that has not ended reads it, or, unless that may be broken, models were made
+    /// If there is no such domain, it stands otherwise than expected, a job that has not ended reads it, or, unless that may be broken, models were made
     /// of it.
     pub async fn delete_domain(
         &self,
         tenant: &TenantId,
         which: &Reference<DomainId>,
         lineage: Lineage,
+        expected: Expected,
     ) -> Result<(), ServiceError> {
         let domain = self.domain(tenant, which).await?;
         let in_use = |what: String| Err(ServiceError::new(Code::DomainInUse, format!("{}: {what}", domain.name)));
-        match self.store.delete_domain(tenant, domain.id, lineage).await? {
+        match self.store.delete_domain(tenant, domain.id, lineage, expected).await? {
             Deletion::Deleted => Ok(()),
             Deletion::NotFound => Err(ServiceError::new(Code::DomainNotFound, "there is no such domain")),
+            Deletion::Stale => Err(stale("domain")),
             Deletion::NeededByJobs(jobs) => in_use(format!("jobs that have not ended read it: {}", jobs.join(", "))),
             Deletion::NeededByModels(models) => in_use(format!(
                 "models were made of it: {}; with force=true it is removed all the same, and they can be made no more",
@@ -37,19 +40,21 @@ impl Service {
     /// Removes a model with all its versions.
     ///
     /// # Errors
-    /// If there is no such model, a job that has not ended reads it, or, unless they may go with it, aliases point to it.
+    /// If there is no such model, it stands otherwise than expected, a job that has not ended reads it, or, unless they may go with it, aliases point to it.
     pub async fn delete_model(
         &self,
         tenant: &TenantId,
         which: &Reference<ModelId>,
         aliases: Aliases,
+        expected: Expected,
     ) -> Result<(), ServiceError> {
         let missing = || ServiceError::new(Code::ModelNotFound, "there is no such model");
         let model = self.store.model(tenant, which).await?.ok_or_else(missing)?;
         let in_use = |what: String| Err(ServiceError::new(Code::ModelInUse, format!("{}: {what}", model.name)));
-        match self.store.delete_model(tenant, model.id, aliases).await? {
+        match self.store.delete_model(tenant, model.id, aliases, expected).await? {
             Deletion::Deleted => Ok(()),
             Deletion::NotFound => Err(missing()),
+            Deletion::Stale => Err(stale("model")),
             Deletion::NeededByJobs(needing) | Deletion::NeededByModels(needing) => {
                 in_use(format!("jobs that have not ended read it: {}", needing.join(", ")))
             }

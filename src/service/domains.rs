@@ -14,8 +14,8 @@ use super::{Page, Received, Service, cut, one_more};
 use crate::blobs::BlobError;
 use crate::ingest::{self, Coding, ColumnStatistics, CsvOptions, Format, IngestError, RoleRequest, Stored};
 use crate::records::{
-    ColumnRecord, DomainId, DomainRecord, DomainVersionRecord, Made, Name, NewDomainVersion, PageRequest, Reference,
-    TenantId,
+    ColumnRecord, DomainId, DomainRecord, DomainVersionRecord, Expected, Made, Name, NewDomainVersion, PageRequest,
+    Reference, TenantId,
 };
 use crate::store::Put;
 
@@ -52,18 +52,18 @@ impl Service {
     /// Readable when this returns.
     ///
     /// # Errors
-    /// What is wrong with the data or the roles, with its place.
+    /// What is wrong with the data or the roles, with its place; or the domain stands otherwise than expected.
     pub async fn put_domain(
         &self,
         tenant: &TenantId,
-        name: Name,
+        (name, expected): (Name, Expected),
         received: Received,
         options: DomainOptions,
     ) -> Result<PutDomain, ServiceError> {
         let (coding, limits, scratch) = (options.coding, self.ingest_options(&options).limits, self.scratch.clone());
         let read = move || Contents::of(received, coding, &limits, &scratch);
         let contents = tokio::task::spawn_blocking(read).await.map_err(ServiceError::internal)??;
-        self.put_contents(tenant, name, contents, options).await
+        self.put_contents(tenant, (name, expected), contents, options).await
     }
 
     /// Makes a domain of rows that came in a document; one that is sent again gets the version that it made.
@@ -108,13 +108,13 @@ impl Service {
             let detail = format!("there is a domain {} with other data; PUT makes a new version of it", new.name);
             return Err(ServiceError::at(Code::DomainNameTaken, "/name", detail));
         }
-        self.put_contents(tenant, new.name, contents, options).await
+        self.put_contents(tenant, (new.name, Expected::Unsaid), contents, options).await
     }
 
     async fn put_contents(
         &self,
         tenant: &TenantId,
-        name: Name,
+        (name, expected): (Name, Expected),
         contents: Contents,
         options: DomainOptions,
     ) -> Result<PutDomain, ServiceError> {
@@ -129,6 +129,10 @@ impl Service {
         };
         let identity = identity(&contents.digest, format, &options, &csv)?;
         let newest = self.store.domain_version(tenant, &Reference::Name(name.clone()), None).await?;
+        let stands_at = newest.as_ref().map(|v| v.version);
+        if !expected.holds(stands_at) {
+            return Err(stale());
+        }
         if let Some(newest) = newest.filter(|v| v.identity == identity) {
             return Ok(PutDomain::Unchanged(newest));
         }
@@ -150,7 +154,8 @@ impl Service {
             tenant: tenant.clone(),
             id: DomainId::at(now),
             name,
-            of_version: None,
+            // Another upload may come in between, which who expects something has not seen.
+            of_version: matches!(expected, Expected::Absent | Expected::At(_)).then_some(stands_at.unwrap_or(0)),
             identity,
             format: format.as_str().to_owned(),
             n_bytes,
@@ -257,7 +262,7 @@ fn made_by(put: &PutDomain) -> Made {
 }
 
 pub(super) fn stale() -> ServiceError {
-    ServiceError::new(Code::PreconditionFailed, "the domain has got another version since; read it and try again")
+    ServiceError::new(Code::PreconditionFailed, "the domain stands otherwise than expected; read it and try again")
 }
 
 /// What makes two versions the same: bytes, the format that they are read as, roles and task; of CSV also what is said

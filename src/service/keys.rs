@@ -124,6 +124,13 @@ impl Caller {
         }
         Err(ServiceError::new(Code::InsufficientScope, format!("this key lacks the scope {scope}")))
     }
+
+    /// Whether the caller may all that a key may, as who changes that key has to.
+    fn check_covers(&self, key: &KeyRecord) -> Result<(), ServiceError> {
+        let Some(scope) = key.scopes.iter().find(|scope| !self.may(**scope)) else { return Ok(()) };
+        let detail = format!("that key has the scope {scope}, which this one lacks");
+        Err(ServiceError::new(Code::ScopeEscalation, detail))
+    }
 }
 
 impl Service {
@@ -213,9 +220,11 @@ impl Service {
     /// From the answer on the key is refused. Revoking twice changes nothing.
     ///
     /// # Errors
-    /// If there is no such key.
-    pub async fn revoke_key(&self, tenant: &TenantId, id: KeyId) -> Result<(), ServiceError> {
-        let key = self.store.revoke_key(tenant, id, self.clock.now()).await?.ok_or_else(no_key)?;
+    /// If there is no such key, or it may what the caller may not.
+    pub async fn revoke_key(&self, caller: &Caller, id: KeyId) -> Result<(), ServiceError> {
+        // Else a key could lock out a stronger one.
+        caller.check_covers(&self.read_key(&caller.tenant, id).await?)?;
+        let key = self.store.revoke_key(&caller.tenant, id, self.clock.now()).await?.ok_or_else(no_key)?;
         self.keys.put(key);
         Ok(())
     }
@@ -223,14 +232,11 @@ impl Service {
     /// A new secret for a key; the old one is accepted for the time of grace.
     ///
     /// # Errors
-    /// If there is no such key, it is revoked, or the time is none.
+    /// If there is no such key, it may what the caller may not, it is revoked, or the time is none.
     pub async fn rotate_key(&self, caller: &Caller, id: KeyId, how: RotateKey) -> Result<FreshKey, ServiceError> {
         let key = self.read_key(&caller.tenant, id).await?;
         // Else a key could take over a stronger one by its new secret.
-        if let Some(scope) = key.scopes.iter().find(|scope| !caller.may(**scope)) {
-            let detail = format!("that key has the scope {scope}, which this one lacks");
-            return Err(ServiceError::new(Code::ScopeEscalation, detail));
-        }
+        caller.check_covers(&key)?;
         let grace = how.grace.map(|text| time_in(&text, "/grace")).transpose()?.unwrap_or_default();
         if grace > MAX_GRACE {
             let detail = "an old secret is accepted for at most seven days";

@@ -1,7 +1,9 @@
 //! Predictions: the model file is loaded once, kept while it is used, and run off the async threads.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
+use adaptation::data::{Column, Table};
 use adaptation::engine::FittedModel;
 use adaptation::features::InputProblem;
 use bytes::Bytes;
@@ -11,7 +13,7 @@ use super::domains::of_ingest;
 use super::error::{Code, ServiceError};
 use super::rows::{InlineRows, PredictDocument};
 use super::{DomainOptions, Service};
-use crate::ingest;
+use crate::ingest::{self, Format};
 use crate::predictions::{Answer, Form};
 use crate::records::{Include, ModelReference, ModelVersionRecord, TenantId};
 
@@ -61,6 +63,9 @@ const INLINE_BYTES: usize = 64 << 10;
 
 /// ... and up to this size where the model takes text, of which every byte begins some n-grams.
 const INLINE_TEXT_BYTES: usize = 2 << 10;
+
+/// What the array `y` of an archive becomes.
+const LABELS_OF_ARCHIVE: &str = "label";
 
 /// A prediction with all but its rows.
 struct Call {
@@ -112,7 +117,11 @@ impl Service {
                 let mut settings = self.ingest_options(&options);
                 settings.limits = settings.limits.kept();
                 Box::new(move || {
-                    let table = ingest::read_rows(&bytes.into(), &settings).map_err(|e| of_ingest(&e))?;
+                    let source = bytes.into();
+                    let table = ingest::read_rows(&source, &settings).map_err(|e| of_ingest(&e))?;
+                    let format = settings.format_of(&source).map_err(|e| of_ingest(&e))?;
+                    let is_array = matches!(format, Format::Npy | Format::Npz);
+                    let table = if is_array { named(table, &call.model)? } else { table };
                     call.answer(&InlineRows::of_file(table))
                 })
             }
@@ -180,6 +189,28 @@ impl Call {
             _ => Ok(()),
         }
     }
+}
+
+/// An array has no names: its columns are the model's inputs in their order, unless the inputs are called as the columns of
+/// arrays are. The labels beside it in an archive are none of them.
+fn named(array: Table, model: &FittedModel) -> Result<Table, ServiceError> {
+    let inputs = model.signature().inputs;
+    let names: HashSet<&str> = array.columns().iter().map(|c| c.name.as_str()).collect();
+    if inputs.iter().all(|input| names.contains(input.name.as_str())) {
+        return Ok(array);
+    }
+    let mut columns = array.into_columns();
+    columns.retain(|column| column.name != LABELS_OF_ARCHIVE);
+    if columns.len() != inputs.len() {
+        let detail = format!(
+            "the array has {} columns, the model takes {}: an array has no names, so they are taken by position",
+            columns.len(),
+            inputs.len()
+        );
+        return Err(ServiceError::new(Code::InputSchemaMismatch, detail));
+    }
+    let columns = columns.into_iter().zip(inputs).map(|(column, input)| Column { name: input.name, ..column });
+    Ok(Table::new(columns.collect()))
 }
 
 /// Rows that the model cannot take.

@@ -105,6 +105,8 @@ pub enum Aliases {
 pub enum Deletion {
     Deleted,
     NotFound,
+    /// It stands otherwise than expected.
+    Stale,
     /// Jobs that have not ended need it; a few of them.
     NeededByJobs(Vec<String>),
     /// Models were made of it; a few of them, as `name@version`.
@@ -171,8 +173,14 @@ pub trait Store: Send + Sync + 'static {
         page: &PageRequest,
     ) -> Result<Vec<DomainVersionRecord>, StoreError>;
 
-    /// Removes a domain with all its versions.
-    async fn delete_domain(&self, tenant: &TenantId, id: DomainId, lineage: Lineage) -> Result<Deletion, StoreError>;
+    /// Removes a domain with all its versions; what is expected is said of its newest version.
+    async fn delete_domain(
+        &self,
+        tenant: &TenantId,
+        id: DomainId,
+        lineage: Lineage,
+        expected: Expected,
+    ) -> Result<Deletion, StoreError>;
     /// Whether a record of any tenant names this blob.
     async fn names_blob(&self, blob: &str) -> Result<bool, StoreError>;
 
@@ -266,7 +274,13 @@ pub trait Store: Send + Sync + 'static {
         version: Option<i64>,
     ) -> Result<Option<ModelVersionRecord>, StoreError>;
     /// Removes a model with all its versions.
-    async fn delete_model(&self, tenant: &TenantId, id: ModelId, aliases: Aliases) -> Result<Deletion, StoreError>;
+    async fn delete_model(
+        &self,
+        tenant: &TenantId,
+        id: ModelId,
+        aliases: Aliases,
+        expected: Expected,
+    ) -> Result<Deletion, StoreError>;
     /// `None` where the model stands at another revision, or is gone.
     async fn change_model(&self, change: ModelChange) -> Result<Option<ModelRecord>, StoreError>;
     async fn alias(

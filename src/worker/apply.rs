@@ -111,6 +111,7 @@ fn write(loaded: &Loaded, observer: &dyn Observer, memory_bytes: u64) -> Result<
         let table = target.table.select_rows(part);
         let answer = Answer::of((spec.model.clone(), model), &table, &spec.include);
         let answer = answer.map_err(|problems| unfit(&target.name, i * ROWS_PER_STEP, &problems))?;
+        metrics::counter!("predict_rows_total").increment(part.len() as u64);
         let id = id_column.and_then(|at| table.columns().get(at).cloned());
         file.add(&Answer { id, ..answer }).map_err(|e| job_error(DATA_DEGENERATE, e.to_string()))?;
     }

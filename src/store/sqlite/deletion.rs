@@ -5,7 +5,7 @@ use sqlx::sqlite::SqlitePool;
 
 use super::super::{Aliases, Deletion, Lineage, StoreError};
 use super::writer::Tx;
-use crate::records::{DomainId, ModelId, TenantId};
+use crate::records::{DomainId, Expected, ModelId, TenantId};
 
 /// Jobs of ?1 that have not ended and name a domain ?2. Specs name `name@version`.
 const JOBS_OF_DOMAIN: &str = "SELECT id AS needs FROM jobs
@@ -37,12 +37,15 @@ const ALIASES_OF_MODEL: &str =
 
 pub(super) async fn domain(
     tx: &mut Tx,
-    tenant: &TenantId,
-    id: DomainId,
+    (tenant, id): (&TenantId, DomainId),
     lineage: Lineage,
+    expected: &Expected,
 ) -> Result<Deletion, StoreError> {
-    let sql = "SELECT name FROM domains WHERE tenant_id = ?1 AND id = ?2";
-    let Some(name) = name(tx, sql, tenant, &id.to_string()).await? else { return Ok(Deletion::NotFound) };
+    let sql = "SELECT name, latest_version AS revision FROM domains WHERE tenant_id = ?1 AND id = ?2";
+    let Some((name, revision)) = named(tx, sql, tenant, &id.to_string()).await? else { return Ok(Deletion::NotFound) };
+    if !expected.holds(Some(revision)) {
+        return Ok(Deletion::Stale);
+    }
     let jobs = needing(tx, JOBS_OF_DOMAIN, [&tenant.0, &name, ""]).await?;
     if !jobs.is_empty() {
         return Ok(Deletion::NeededByJobs(jobs));
@@ -59,12 +62,15 @@ pub(super) async fn domain(
 
 pub(super) async fn model(
     tx: &mut Tx,
-    tenant: &TenantId,
-    id: ModelId,
+    (tenant, id): (&TenantId, ModelId),
     aliases: Aliases,
+    expected: &Expected,
 ) -> Result<Deletion, StoreError> {
-    let sql = "SELECT name FROM models WHERE tenant_id = ?1 AND id = ?2";
-    let Some(name) = name(tx, sql, tenant, &id.to_string()).await? else { return Ok(Deletion::NotFound) };
+    let sql = "SELECT name, revision FROM models WHERE tenant_id = ?1 AND id = ?2";
+    let Some((name, revision)) = named(tx, sql, tenant, &id.to_string()).await? else { return Ok(Deletion::NotFound) };
+    if !expected.holds(Some(revision)) {
+        return Ok(Deletion::Stale);
+    }
     let jobs = needing(tx, JOBS_OF_MODEL, [&tenant.0, &name, ""]).await?;
     if !jobs.is_empty() {
         return Ok(Deletion::NeededByJobs(jobs));
@@ -90,9 +96,15 @@ pub(super) async fn names_blob(readers: &SqlitePool, blob: &str) -> Result<bool,
     Ok(sqlx::query(sql).bind(blob).fetch_one(readers).await?.try_get("named")?)
 }
 
-async fn name(tx: &mut Tx, sql: &'static str, tenant: &TenantId, id: &str) -> Result<Option<String>, StoreError> {
+/// What a thing is called, and where it stands.
+async fn named(
+    tx: &mut Tx,
+    sql: &'static str,
+    tenant: &TenantId,
+    id: &str,
+) -> Result<Option<(String, i64)>, StoreError> {
     let row = sqlx::query(sql).bind(&tenant.0).bind(id).fetch_optional(&mut tx.connection).await?;
-    Ok(row.map(|row| row.try_get("name")).transpose()?)
+    Ok(row.map(|row| Ok::<_, sqlx::Error>((row.try_get("name")?, row.try_get("revision")?))).transpose()?)
 }
 
 async fn needing(tx: &mut Tx, sql: &'static str, values: [&str; 3]) -> Result<Vec<String>, StoreError> {

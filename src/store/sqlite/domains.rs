@@ -28,7 +28,8 @@ pub(super) async fn put(tx: &mut Tx, new: NewDomainVersion) -> Result<Put, Store
         .await?
         .map(|row| rows::domain_version(&row))
         .transpose()?;
-    if new.of_version.is_some() && new.of_version != newest.as_ref().map(|newest| newest.version) {
+    let stands_at = newest.as_ref().map_or(0, |newest| newest.version);
+    if new.of_version.is_some_and(|version| version != stands_at) {
         return Ok(Put::Stale);
     }
     let (domain, version) = match newest {

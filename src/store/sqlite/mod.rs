@@ -73,9 +73,15 @@ impl Store for SqliteStore {
         domains::versions(&self.readers, tenant, domain, page).await
     }
 
-    async fn delete_domain(&self, tenant: &TenantId, id: DomainId, lineage: Lineage) -> Result<Deletion, StoreError> {
+    async fn delete_domain(
+        &self,
+        tenant: &TenantId,
+        id: DomainId,
+        lineage: Lineage,
+        expected: Expected,
+    ) -> Result<Deletion, StoreError> {
         let tenant = tenant.clone();
-        self.writer.write(async move |tx: &mut Tx| deletion::domain(tx, &tenant, id, lineage).await).await
+        self.writer.write(async move |tx: &mut Tx| deletion::domain(tx, (&tenant, id), lineage, &expected).await).await
     }
 
     async fn names_blob(&self, blob: &str) -> Result<bool, StoreError> {
@@ -226,9 +232,15 @@ impl Store for SqliteStore {
         models::version(&self.readers, tenant, which, version).await
     }
 
-    async fn delete_model(&self, tenant: &TenantId, id: ModelId, aliases: Aliases) -> Result<Deletion, StoreError> {
+    async fn delete_model(
+        &self,
+        tenant: &TenantId,
+        id: ModelId,
+        aliases: Aliases,
+        expected: Expected,
+    ) -> Result<Deletion, StoreError> {
         let tenant = tenant.clone();
-        self.writer.write(async move |tx: &mut Tx| deletion::model(tx, &tenant, id, aliases).await).await
+        self.writer.write(async move |tx: &mut Tx| deletion::model(tx, (&tenant, id), aliases, &expected).await).await
     }
 
     async fn change_model(&self, change: ModelChange) -> Result<Option<ModelRecord>, StoreError> {

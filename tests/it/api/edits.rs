@@ -179,3 +179,71 @@ fn a_domain_that_a_waiting_job_reads_stays_even_if_forced() {
         while app.get(&format!("/v1/jobs/{id}?wait=5")).json()["terminal"] == false {}
     }
 }
+
+#[test]
+fn what_was_changed_since_it_was_read_is_neither_removed_nor_written_over() {
+    let app = super::models::with_model();
+    let put = |path: &str, head: (&str, &str), body: &[u8]| app.send("PUT", path, &[head], body);
+    let first = app.put("/v1/domains/d", b"x\n1\n");
+    let read = first.header("etag");
+    assert_eq!(app.get("/v1/domains/d").header("etag"), read);
+    let second = put("/v1/domains/d", ("If-Match", read), b"x\n2\n");
+    assert_eq!((second.status, &second.json()["version"]), (201, &json!(2)), "{}", second.text);
+    for stale in [("If-Match", read), ("If-Match", "\"x\""), ("If-None-Match", "*")] {
+        put("/v1/domains/d", stale, b"x\n3\n").problem(412, "precondition_failed");
+        put("/v1/domains/d", stale, b"x\n2\n").problem(412, "precondition_failed");
+        app.send("DELETE", "/v1/domains/d", &[stale], b"").problem(412, "precondition_failed");
+    }
+    assert_eq!(app.get("/v1/domains/d").json()["latest_version"], 2);
+    assert_eq!(app.get("/v1/domains/d/rows").json()["data"], json!([{"x": 2}]));
+    put("/v1/domains/e", ("If-Match", "*"), b"x\n1\n").problem(412, "precondition_failed");
+    app.get("/v1/domains/e").problem(404, "domain_not_found");
+    assert_eq!(put("/v1/domains/e", ("If-None-Match", "*"), b"x\n1\n").status, 201);
+    assert_eq!(put("/v1/domains/e", ("If-Match", "*"), b"x\n2\n").status, 201);
+    assert_eq!(app.send("DELETE", "/v1/domains/d", &[("If-Match", second.header("etag"))], b"").status, 204);
+
+    let delete = |tag: &str| app.send("DELETE", "/v1/models/birds?force=true", &[("If-Match", tag)], b"");
+    let read = app.get("/v1/models/birds").header("etag").to_owned();
+    let alias = app.send("PUT", "/v1/models/birds/aliases/live", &[], b"{\"version\":1}");
+    assert_eq!(alias.status, 201, "{}", alias.text);
+    delete(&read).problem(412, "precondition_failed");
+    assert_eq!(delete(app.get("/v1/models/birds").header("etag")).status, 204);
+    app.get("/v1/models/birds").problem(404, "model_not_found");
+}
+
+#[test]
+fn uploads_that_meet_do_not_write_over_each_other() {
+    let app = TestApp::start();
+    assert_eq!(app.put("/v1/domains/d", b"x\n0\n").status, 201);
+    let put = |head: (&str, &str), i: usize| {
+        let path = if head.0 == "If-Match" { "/v1/domains/d" } else { "/v1/domains/new" };
+        app.send("PUT", path, &[head], format!("x\n{i}\n{i}\n").as_bytes()).status
+    };
+    for head in [("If-Match", "\"1\""), ("If-None-Match", "*")] {
+        let all: Vec<u16> = std::thread::scope(|scope| {
+            let put = &put;
+            let running: Vec<_> = (1..=8).map(|i| scope.spawn(move || put(head, i))).collect();
+            running.into_iter().map(|one| one.join().expect("an answer")).collect()
+        });
+        assert_eq!(all.iter().filter(|status| **status == 201).count(), 1, "{all:?}");
+        assert_eq!(all.iter().filter(|status| **status == 412).count(), 7, "{all:?}");
+    }
+    assert_eq!(app.get("/v1/domains/d").json()["latest_version"], 2);
+    assert_eq!(app.get("/v1/domains/new").json()["latest_version"], 1);
+}
+
+#[test]
+fn columns_show_no_cells_of_texts_and_ids() {
+    let app = TestApp::start();
+    let line = |i: usize| format!("who{i},\"a secret of number{i}, told once\",c{},{}\n", i % 2, i % 2);
+    let rows: String = (0..60).map(line).collect();
+    assert_eq!(app.put("/v1/domains/d?id=who", format!("who,text,c,label\n{rows}").as_bytes()).status, 201);
+    let listed = app.get("/v1/domains/d/columns");
+    assert!(!listed.text.contains("secret") && !listed.text.contains("who1"), "{}", listed.text);
+    for (name, kept) in [("who", false), ("text", false), ("c", true)] {
+        let one = app.get(&format!("/v1/domains/d/columns/{name}")).json();
+        let words = &one["statistics"]["words"];
+        assert_eq!((words["n_distinct"].is_u64(), words["top"].is_array()), (true, kept), "{one}");
+        assert!(listed.json()["data"].as_array().expect("columns").contains(&one), "{one}");
+    }
+}

@@ -169,6 +169,10 @@ fn a_key_gives_no_more_than_it_has() {
         app.ask(&root, "GET", "/v1/keys", &Value::Null).json()["data"][2]["id"].as_str().unwrap().to_owned();
     let path = format!("/v1/keys/{strongest}/rotate");
     app.ask(&keeper, "POST", &path, &json!({})).problem(403, "scope_escalation");
+    // Nor does it lock a stronger one out.
+    app.ask(&keeper, "DELETE", &format!("/v1/keys/{strongest}"), &Value::Null).problem(403, "scope_escalation");
+    let weaker = make(&keeper, json!(["jobs:read"])).json()["key"]["id"].as_str().unwrap().to_owned();
+    assert_eq!(app.ask(&keeper, "DELETE", &format!("/v1/keys/{weaker}"), &Value::Null).status, 204);
     for bad in [json!([]), json!(["all"]), json!("admin"), json!(null)] {
         make(&root, bad).problem(422, "invalid_parameter");
     }

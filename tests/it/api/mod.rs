@@ -8,6 +8,7 @@ mod dry_run;
 mod edits;
 mod examples;
 mod formats;
+mod heads;
 mod hostile;
 mod jobs;
 mod keys;

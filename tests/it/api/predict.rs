@@ -223,3 +223,58 @@ fn a_model_file_that_is_gone_or_damaged_is_told_apart_from_a_defect() {
     std::fs::write(&file, bytes).expect("written");
     assert_eq!(accepted(&app, "*/*", "").status, 200, "a failed load is not remembered");
 }
+
+/// Numbers of one row as an array of NumPy.
+fn npy(values: &[f64]) -> Vec<u8> {
+    let header = format!("{{'descr': '<f8', 'fortran_order': False, 'shape': (1, {}), }}\n", values.len());
+    let data: Vec<u8> = values.iter().flat_map(|x| x.to_le_bytes()).collect();
+    [b"\x93NUMPY\x01\x00", (header.len() as u16).to_le_bytes().as_slice(), header.as_bytes(), &data].concat()
+}
+
+fn npz(arrays: &[(&str, Vec<u8>)]) -> Vec<u8> {
+    let mut archive = zip::ZipWriter::new(std::io::Cursor::new(Vec::new()));
+    for (name, bytes) in arrays {
+        archive.start_file(*name, zip::write::SimpleFileOptions::default()).expect("an entry");
+        std::io::Write::write_all(&mut archive, bytes).expect("written");
+    }
+    archive.finish().expect("an archive").into_inner()
+}
+
+#[test]
+fn an_array_is_taken_by_position() {
+    let app = with_model();
+    let expected = app.post("/v1/models/birds/predict", &json!({"rows": [row()]})).json();
+    let send =
+        |media: &str, body: &[u8]| app.send("POST", "/v1/models/birds/predict", &[("content-type", media)], body);
+    let x = [50.0, 16.3, 230.0, 5700.0];
+    let array = send("application/x-npy", &npy(&x));
+    assert_eq!((array.status, array.json()), (200, expected.clone()), "{}", array.text);
+    let label = b"\x93NUMPY\x01\x00\x3a\x00{'descr': '<i8', 'fortran_order': False, 'shape': (1,), }\n".to_vec();
+    let label = [label, 1i64.to_le_bytes().to_vec()].concat();
+    let archive = npz(&[("X.npy", npy(&x)), ("y.npy", label)]);
+    let archive = send("application/x-npz", &archive);
+    assert_eq!((archive.status, archive.json()), (200, expected), "{}", archive.text);
+    for wrong in [&x[..3], &[x[0], x[1], x[2], x[3], 1.0]] {
+        let problem = send("application/x-npy", &npy(wrong)).problem(422, "input_schema_mismatch");
+        let detail = problem["detail"].as_str().expect("a detail");
+        assert!(detail.contains(&format!("has {} columns", wrong.len())) && detail.contains("takes 4"), "{problem}");
+    }
+}
+
+#[test]
+fn the_columns_of_a_model_of_arrays_keep_their_names() {
+    let app = TestApp::start();
+    let rows: String = (0..40).map(|i| format!("{},{},{},{}\n", i % 7, i % 5, i, i % 2)).collect();
+    for name in ["a", "b"] {
+        let rows = format!("x0,x1,x2,label\n{rows}");
+        assert_eq!(app.put(&format!("/v1/domains/{name}?ignore=x1"), rows.as_bytes()).status, 201);
+    }
+    app.run_job(
+        &json!({"kind": "adapt", "sources": ["a"], "target": "b", "method": {"id": "source_only"}, "model": "m"}),
+    );
+    let send = |body: &[u8]| app.send("POST", "/v1/models/m/predict", &[("content-type", "application/x-npy")], body);
+    let expected = app.post("/v1/models/m/predict", &json!({"rows": [{"x0": 3, "x2": 17}]})).json();
+    assert_eq!(send(&npy(&[3.0, 1.0, 17.0])).json(), expected, "x1 was left out");
+    assert_eq!(send(&npy(&[3.0, 17.0])).json(), expected);
+    send(&npy(&[3.0])).problem(422, "input_schema_mismatch");
+}

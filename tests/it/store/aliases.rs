@@ -73,7 +73,10 @@ fn a_model_takes_its_aliases_with_it_only_where_they_may_go() {
         let model = model(&db).await;
         db.store.put_alias(to(&db, &model, 1), Expected::Unsaid).await.unwrap();
         let ours = tenant();
-        let delete = |aliases| db.store.delete_model(&ours, model.id, aliases);
+        let delete_seen = |aliases, expected| db.store.delete_model(&ours, model.id, aliases, expected);
+        let delete = |aliases| delete_seen(aliases, Expected::Unsaid);
+        let stale = Expected::At(vec![model.revision]);
+        assert_eq!(delete_seen(Aliases::Remove, stale).await.unwrap(), Deletion::Stale, "the alias came since");
         assert_eq!(delete(Aliases::Keep).await.unwrap(), Deletion::NeededByAliases(vec!["live".into()]));
         assert_eq!(delete(Aliases::Remove).await.unwrap(), Deletion::Deleted);
         assert_eq!(db.store.alias(&tenant(), &Reference::Id(model.id), &live()).await.unwrap(), None);

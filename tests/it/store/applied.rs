@@ -1,6 +1,6 @@
 //! Jobs that apply a stored model: the file that they leave, and what may not go while they are to run.
 
-use adaptd::records::{FileFormat, JobFile, JobKind, NewJob, Reference};
+use adaptd::records::{Expected, FileFormat, JobFile, JobKind, NewJob, Reference};
 use adaptd::store::{Aliases, Completion, Deletion};
 use serde_json::json;
 
@@ -42,12 +42,15 @@ fn a_model_that_a_job_is_to_apply_does_not_go() {
         };
         let spec = json!({"kind": "predict", "model": "m@1", "target": "d@1"});
         let waiting = db.create(NewJob { kind: JobKind::Predict, spec, ..db.new_job() }).await;
-        let refused = db.store.delete_model(&tenant(), model.id, Aliases::Keep).await.unwrap();
+        let refused = db.store.delete_model(&tenant(), model.id, Aliases::Keep, Expected::Unsaid).await.unwrap();
         assert_eq!(refused, Deletion::NeededByJobs(vec![waiting.id.to_string()]));
         db.store.cancel_job(&tenant(), waiting.id, db.now()).await.unwrap();
         // A fit that makes a version of it has the name without a version.
         db.create(NewJob { spec: json!({"model": "m", "target": "d@1"}), ..db.new_job() }).await;
-        assert_eq!(db.store.delete_model(&tenant(), model.id, Aliases::Keep).await.unwrap(), Deletion::Deleted);
+        assert_eq!(
+            db.store.delete_model(&tenant(), model.id, Aliases::Keep, Expected::Unsaid).await.unwrap(),
+            Deletion::Deleted
+        );
     });
 }
 

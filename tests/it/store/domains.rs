@@ -1,7 +1,7 @@
 //! Domains and their versions.
 
 use adaptation::data::{Kind, Role, TaskKind};
-use adaptd::records::{ColumnRecord, Cursor, DomainId, NewDomainVersion, PageRequest, Reference, TenantId};
+use adaptd::records::{ColumnRecord, Cursor, DomainId, Expected, NewDomainVersion, PageRequest, Reference, TenantId};
 use adaptd::store::{Deletion, Lineage, Put, StoreError};
 use serde_json::json;
 
@@ -93,7 +93,8 @@ fn a_version_made_of_another_needs_that_one_to_be_the_newest() {
             db.store.put_domain_version(NewDomainVersion { of_version, ..new_version(&db, "eu", identity) }).await
         };
         assert_eq!(put("a", Some(1)).await, Ok(Put::Stale), "of a domain that is not there");
-        assert!(matches!(put("a", None).await, Ok(Put::Created(_))));
+        assert!(matches!(put("a", Some(0)).await, Ok(Put::Created(_))), "none was there");
+        assert_eq!(put("b", Some(0)).await, Ok(Put::Stale), "now one is");
         assert!(matches!(put("b", Some(1)).await, Ok(Put::Created(_))));
         assert_eq!(put("c", Some(1)).await, Ok(Put::Stale));
         assert!(matches!(put("c", Some(2)).await, Ok(Put::Created(_))));
@@ -110,8 +111,12 @@ fn a_blob_is_named_as_long_as_a_version_names_it() {
         assert!(db.store.names_blob("b10b").await.unwrap());
         let stranger = TenantId("somebody else".into());
         let ours = tenant();
-        let delete = async |tenant| db.store.delete_domain(tenant, version.domain, Lineage::Keep).await;
+        let delete =
+            async |tenant| db.store.delete_domain(tenant, version.domain, Lineage::Keep, Expected::At(vec![1])).await;
         assert_eq!(delete(&stranger).await, Ok(Deletion::NotFound));
+        let seen = async |expected| db.store.delete_domain(&ours, version.domain, Lineage::Break, expected).await;
+        assert_eq!(seen(Expected::At(vec![2])).await, Ok(Deletion::Stale));
+        assert_eq!(seen(Expected::Absent).await, Ok(Deletion::Stale));
         assert_eq!(delete(&ours).await, Ok(Deletion::Deleted));
         assert!(!db.store.names_blob("b10b").await.unwrap());
         assert_eq!(delete(&ours).await, Ok(Deletion::NotFound));
