@@ -34,7 +34,7 @@ impl Default for SqliteOptions {
 
 impl SqliteStore {
     /// Opens or creates the database at `path`, takes its lock file and runs the migrations. The lock is
-    /// held until [`Store::close`] returns; a store that is only dropped gives it back a little later.
+    /// held until [`crate::store::Store::close`] returns; a store that is only dropped gives it back a little later.
     ///
     /// # Errors
     /// [`StoreError::Unavailable`] where another process has the lock, the folder cannot be written or a
