@@ -19,16 +19,12 @@ use object_store::path::Path as ObjectPath;
 use object_store::{ObjectMeta, ObjectStore, ObjectStoreExt, PutPayload};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
-use tokio::io::AsyncReadExt;
 use tokio::sync::RwLock;
 
 use crate::records::{Clock as _, SystemClock, Timestamp};
 
 /// Below this, hashing (about 1 ms a MiB at worst) is cheaper than a hop to a blocking thread.
 const HASH_INLINE_BYTES: usize = 64 << 10;
-
-/// Bytes of a file that are held while it is stored: the least that S3 takes as a part is 5 MiB.
-const PART_BYTES: usize = 5 << 20;
 
 /// A blob that was put within this time may be waiting for the record that names it.
 pub const YOUNG: Duration = Duration::from_secs(3600);
@@ -90,36 +86,26 @@ impl Blobs {
         Ok(id)
     }
 
-    /// Stores a file whose SHA-256 is known, piece by piece.
+    /// Stores a file whose SHA-256 is known, by moving it; it lies in the file system of the folder.
     ///
     /// # Errors
-    /// As [`Blobs::put`]; a file that cannot be read.
-    pub async fn put_file(&self, path: &Path, digest: &str) -> Result<BlobId, BlobError> {
+    /// As [`Blobs::put`]; a file that cannot be moved.
+    pub async fn take_file(&self, path: &Path, digest: &str) -> Result<BlobId, BlobError> {
         let id: BlobId = digest.parse()?;
-        let mut file = tokio::fs::File::open(path).await.map_err(from_io)?;
-        let len = file.metadata().await.map_err(from_io)?.len();
+        let len = tokio::fs::metadata(path).await.map_err(from_io)?.len();
         let _gate = self.gate.read().await;
         if self.has_young(&id, len).await? {
             return Ok(id);
         }
-        let mut upload = self.store.put_multipart(&id.path()).await.map_err(from_store)?;
-        let copied = async {
-            loop {
-                let mut part = Vec::with_capacity(PART_BYTES.min(usize::try_from(len).unwrap_or(PART_BYTES)));
-                (&mut file).take(PART_BYTES as u64).read_to_end(&mut part).await.map_err(from_io)?;
-                if part.is_empty() {
-                    break;
-                }
-                upload.put_part(part.into()).await.map_err(from_store)?;
-            }
-            upload.complete().await.map_err(from_store)
-        };
-        if let Err(error) = copied.await {
-            // What cannot be removed now is removed at the next start.
-            let _ = upload.abort().await;
-            return Err(error);
-        }
+        let (from, to) = (path.to_owned(), self.path_of(&id));
+        let moved = tokio::task::spawn_blocking(move || move_durably(&from, &to));
+        moved.await.map_err(|e| BlobError::Unavailable(e.into()))?.map_err(from_io)?;
         Ok(id)
+    }
+
+    fn path_of(&self, id: &BlobId) -> PathBuf {
+        let (folder, file) = id.0.split_at(2);
+        self.root.join(folder).join(file)
     }
 
     /// Whether a blob of this name and size is there that was put lately. The size shows a file that was cut by hand; such
@@ -156,8 +142,7 @@ impl Blobs {
         if !self.exists(id).await? {
             return Err(BlobError::Missing(id.clone()));
         }
-        let (folder, file) = id.0.split_at(2);
-        Ok(self.root.join(folder).join(file))
+        Ok(self.path_of(id))
     }
 
     /// # Errors
@@ -277,6 +262,22 @@ async fn hash(bytes: Bytes) -> Result<BlobId, BlobError> {
     tokio::task::spawn_blocking(move || BlobId::of(&bytes)).await.map_err(|e| BlobError::Unavailable(e.into()))
 }
 
+/// In place of what may be there: the bytes, then the name, then the folder of the name survive a power cut.
+fn move_durably(from: &Path, to: &Path) -> io::Result<()> {
+    let folder = to.parent().unwrap_or(Path::new("."));
+    if !folder.is_dir() {
+        std::fs::create_dir_all(folder)?;
+        sync_folder(folder.parent().unwrap_or(Path::new(".")))?;
+    }
+    std::fs::File::open(from)?.sync_all()?;
+    std::fs::rename(from, to)?;
+    sync_folder(folder)
+}
+
+fn sync_folder(folder: &Path) -> io::Result<()> {
+    std::fs::File::open(folder)?.sync_all()
+}
+
 /// `object_store` writes to `name#1` before it renames; what is so called at start belongs to nobody.
 fn remove_unfinished(root: &Path) -> io::Result<()> {
     for folder in folders(root)? {
@@ -341,6 +342,25 @@ mod tests {
         blobs.delete(&id).await.unwrap();
         assert!(!blobs.exists(&id).await.unwrap());
         assert!(matches!(blobs.get(&id).await, Err(BlobError::Missing(lost)) if lost == id));
+    }
+
+    #[tokio::test]
+    async fn a_file_becomes_a_blob_by_its_name() {
+        let folder = tempfile::tempdir().unwrap();
+        let blobs = Blobs::open(&folder.path().join("blobs")).unwrap();
+        let file = folder.path().join("scratch");
+        for bytes in [b"abc".as_slice(), b"abd"] {
+            std::fs::write(&file, bytes).unwrap();
+            let id = blobs.take_file(&file, BlobId::of(bytes).as_str()).await.unwrap();
+            assert_eq!(blobs.get(&id).await.unwrap(), bytes);
+            assert!(!file.exists());
+            assert_eq!(std::fs::read(blobs.file(&id).await.unwrap()).unwrap(), bytes);
+        }
+        std::fs::write(&file, b"abc").unwrap();
+        let id = blobs.take_file(&file, BlobId::of(b"abc").as_str()).await.unwrap();
+        assert_eq!((blobs.get(&id).await.unwrap(), blobs.list().await.unwrap().len()), ("abc".into(), 2));
+        assert!(matches!(blobs.take_file(&file, "../x").await, Err(BlobError::InvalidId)));
+        assert!(blobs.take_file(&folder.path().join("none"), id.as_str()).await.is_err());
     }
 
     #[tokio::test]

@@ -144,7 +144,7 @@ impl Service {
         };
         let (stored, file) = tokio::task::spawn_blocking(store).await.map_err(ServiceError::internal)??;
         let Stored { columns, roles, task, n_rows, notes, written, .. } = stored;
-        let blob = self.blobs.put_file(file.path(), &written.digest).await.map_err(of_blob)?.to_string();
+        let blob = self.blobs.take_file(file.path(), &written.digest).await.map_err(of_blob)?.to_string();
         let columns = columns.into_iter().zip(roles).map(|(column, role)| {
             let statistics = serde_json::to_value(column.statistics).map_err(ServiceError::internal)?;
             Ok(ColumnRecord { name: column.name, kind: column.kind, role, statistics })
