@@ -1,7 +1,7 @@
 //! Bytes under the name of their SHA-256, in a local folder: the only place that names object storage.
 //!
-//! A blob is written once and never changes: a temporary file, fsync, rename, fsync of the folder, all done by
-//! `object_store` (`with_fsync`). So when `put` returns, the blob survives a power cut, and a reader never sees a part
+//! A blob is written once and never changes: a temporary file, fsync, rename, fsync of the folder, done by `object_store`
+//! (`with_fsync`), or here for a file that is moved as a whole. So when `put` or `take_file` returns, the blob survives a power cut, and a reader never sees a part
 //! of one. Paths are made from the hash alone; no text of a client reaches the file system.
 
 use std::error::Error;
@@ -90,8 +90,8 @@ impl Blobs {
     ///
     /// # Errors
     /// As [`Blobs::put`]; a file that cannot be moved.
-    pub async fn take_file(&self, path: &Path, digest: &str) -> Result<BlobId, BlobError> {
-        let id: BlobId = digest.parse()?;
+    pub async fn take_file(&self, path: &Path, digest: &[u8; 32]) -> Result<BlobId, BlobError> {
+        let id = BlobId::of_digest(digest);
         let len = tokio::fs::metadata(path).await.map_err(from_io)?.len();
         let _gate = self.gate.read().await;
         if self.has_young(&id, len).await? {
@@ -104,8 +104,7 @@ impl Blobs {
     }
 
     fn path_of(&self, id: &BlobId) -> PathBuf {
-        let (folder, file) = id.0.split_at(2);
-        self.root.join(folder).join(file)
+        self.root.join(PathBuf::from_iter(id.parts()))
     }
 
     /// Whether a blob of this name and size is there that was put lately. The size shows a file that was cut by hand; such
@@ -212,17 +211,25 @@ fn age(meta: &ObjectMeta) -> Duration {
 impl BlobId {
     /// The name of these bytes. Blocks for the time of a hash.
     pub fn of(bytes: &[u8]) -> Self {
-        Self(Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect())
+        Self::of_digest(&Sha256::digest(bytes).into())
+    }
+
+    fn of_digest(digest: &[u8; 32]) -> Self {
+        Self(digest.iter().map(|byte| format!("{byte:02x}")).collect())
     }
 
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
-    /// `ab/cdef…`: 256 folders keep each of them small.
-    fn path(&self) -> ObjectPath {
+    /// `ab` and `cdef…`: 256 folders keep each of them small.
+    fn parts(&self) -> [&str; 2] {
         let (folder, file) = self.0.split_at(2);
-        ObjectPath::from_iter([folder, file])
+        [folder, file]
+    }
+
+    fn path(&self) -> ObjectPath {
+        ObjectPath::from_iter(self.parts())
     }
 }
 
@@ -351,16 +358,17 @@ mod tests {
         let file = folder.path().join("scratch");
         for bytes in [b"abc".as_slice(), b"abd"] {
             std::fs::write(&file, bytes).unwrap();
-            let id = blobs.take_file(&file, BlobId::of(bytes).as_str()).await.unwrap();
+            let id = blobs.take_file(&file, &Sha256::digest(bytes).into()).await.unwrap();
+            assert_eq!(id, BlobId::of(bytes));
             assert_eq!(blobs.get(&id).await.unwrap(), bytes);
             assert!(!file.exists());
             assert_eq!(std::fs::read(blobs.file(&id).await.unwrap()).unwrap(), bytes);
         }
         std::fs::write(&file, b"abc").unwrap();
-        let id = blobs.take_file(&file, BlobId::of(b"abc").as_str()).await.unwrap();
+        let digest = Sha256::digest(b"abc").into();
+        let id = blobs.take_file(&file, &digest).await.unwrap();
         assert_eq!((blobs.get(&id).await.unwrap(), blobs.list().await.unwrap().len()), ("abc".into(), 2));
-        assert!(matches!(blobs.take_file(&file, "../x").await, Err(BlobError::InvalidId)));
-        assert!(blobs.take_file(&folder.path().join("none"), id.as_str()).await.is_err());
+        assert!(blobs.take_file(&folder.path().join("none"), &digest).await.is_err());
     }
 
     #[tokio::test]

@@ -59,7 +59,7 @@ pub struct DataQuery {
 #[derive(Debug, Default, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
-pub struct RowsQuery {
+pub struct PredictQuery {
     /// What stands beside each prediction, separated by commas: `source_only`, what the model without the adaptation
     /// says (JSON, NDJSON, CSV); `features`, the row in the adapted space (JSON, NDJSON).
     #[param(example = "source_only,features")]
@@ -84,7 +84,7 @@ pub struct RowsQuery {
     pub missing: Option<MissingMarks>,
 }
 
-impl RowsQuery {
+impl PredictQuery {
     /// Whether the body is a JSON document of this route, with pointers into it where rows are wrong.
     pub(super) fn is_document(&self, headers: &HeaderMap) -> bool {
         let given = media_type(headers);

@@ -8,7 +8,7 @@ use serde_json::Value;
 use utoipa::ToSchema;
 
 use super::App;
-use super::data_query::RowsQuery;
+use super::data_query::PredictQuery;
 use super::extract::{self, Path, Query, collect};
 use super::headers::{negotiate, value};
 use super::models::reference;
@@ -69,7 +69,7 @@ pub struct PredictionView {
 /// by position, in that order. Inputs that are called `x0…`, as those of models made of arrays, are taken by these names.
 #[utoipa::path(post, path = "/v1/models/{name}/predict", tag = "models",
     params(("name" = String, Path, description = "Name or id, with or without @version or @alias", example = "churn-eu@3"),
-           RowsQuery),
+           PredictQuery),
     request_body = inline(Object),
     responses((status = 200, content((PredictionsView = "application/json"), (String = "text/csv"),
         (PredictionView = "application/x-ndjson"), (Vec<u8> = "application/x-npy")))))]
@@ -77,7 +77,7 @@ pub async fn predict(
     State(app): State<App>,
     Tenant(tenant): Tenant,
     Path(name): Path<String>,
-    Query(query): Query<RowsQuery>,
+    Query(query): Query<PredictQuery>,
     request: Request,
 ) -> Result<Response, Problem> {
     let reference = reference(&name)?;
@@ -90,13 +90,13 @@ pub async fn predict(
 }
 
 /// The words of the query.
-fn include(query: &RowsQuery) -> Result<Vec<Include>, ServiceError> {
+fn include(query: &PredictQuery) -> Result<Vec<Include>, ServiceError> {
     let words = query.include.as_deref().unwrap_or_default().split(',').map(str::trim).filter(|w| !w.is_empty());
     let refused = |known: String| ServiceError::parameter(Code::InvalidParameter, "include", known);
     words.map(include_of).collect::<Result<Vec<_>, _>>().map_err(refused)
 }
 
-async fn input(app: &App, query: RowsQuery, request: Request) -> Result<PredictInput, Problem> {
+async fn input(app: &App, query: PredictQuery, request: Request) -> Result<PredictInput, Problem> {
     let (is_document, options) = (query.is_document(request.headers()), query.options(request.headers()));
     let bytes = collect(request, app).await?;
     Ok(if is_document { PredictInput::Document { bytes, read } } else { PredictInput::File { bytes, options } })

@@ -139,7 +139,10 @@ impl Options {
     /// # Errors
     /// A media type that is none of ours; a file that cannot be read.
     pub fn format_of(&self, source: &Source) -> Result<Format, IngestError> {
-        Format::detect(&source.start(HEAD)?, self)
+        match self.format {
+            Some(format) => Ok(format),
+            None => Format::detect(&source.start(HEAD)?, self),
+        }
     }
 
     /// Whether the words of a column are classes however many there are: those of a label or of groups.

@@ -60,8 +60,8 @@ impl Service {
         received: Received,
         options: DomainOptions,
     ) -> Result<PutDomain, ServiceError> {
-        let (coding, limits, scratch) = (options.coding, self.ingest_options(&options).limits, self.scratch.clone());
-        let read = move || Contents::of(received, coding, &limits, &scratch);
+        let (coding, settings, scratch) = (options.coding, self.ingest_options(&options), self.scratch.clone());
+        let read = move || Contents::of(received, coding, &settings, &scratch);
         let contents = tokio::task::spawn_blocking(read).await.map_err(ServiceError::internal)??;
         self.put_contents(tenant, (name, expected), contents, options).await
     }
@@ -99,7 +99,7 @@ impl Service {
 
     async fn create_inline(&self, tenant: &TenantId, new: InlineDomain) -> Result<PutDomain, ServiceError> {
         let bytes = Bytes::from(serde_json::to_vec(&new.rows).map_err(ServiceError::internal)?);
-        let contents = Contents::plain(bytes);
+        let contents = Contents::rows(bytes);
         let options = DomainOptions { format: Some(Format::JsonRows), ..new.options };
         let identity = identity(&contents.digest, Format::JsonRows, &options, &CsvOptions::default())?;
         if let Some(newest) = self.store.domain_version(tenant, &Reference::Name(new.name.clone()), None).await?
@@ -120,8 +120,8 @@ impl Service {
     ) -> Result<PutDomain, ServiceError> {
         let now = self.clock.now();
         let n_bytes = i64::try_from(contents.source.n_bytes()).unwrap_or(i64::MAX);
-        let settings = self.ingest_options(&options);
-        let format = settings.format_of(&contents.source).map_err(|e| of_ingest(&e))?;
+        let format = contents.format;
+        let settings = ingest::Options { format: Some(format), ..self.ingest_options(&options) };
         let csv = if format == Format::Csv {
             settings.csv_options().map_err(|e| of_ingest(&e))?
         } else {

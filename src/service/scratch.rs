@@ -101,7 +101,9 @@ impl Service {
     /// # Errors
     /// If no file can be made.
     pub async fn begin_upload(&self) -> Result<Upload, ServiceError> {
-        let (path, file) = self.scratch.create().map_err(of_io)?;
+        let scratch = self.scratch.clone();
+        let made = tokio::task::spawn_blocking(move || scratch.create()).await.map_err(ServiceError::internal)?;
+        let (path, file) = made.map_err(of_io)?;
         let (sink, limit) = (Some(Sink { file, hash: Sha256::new() }), self.limits.max_upload_bytes);
         Ok(Upload { path, sink, pending: Vec::new(), n_pending: 0, n_bytes: 0, limit })
     }

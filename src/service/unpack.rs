@@ -10,11 +10,12 @@ use super::Received;
 use super::domains::of_ingest;
 use super::error::ServiceError;
 use super::scratch::{RemovedOnDrop, Scratch, hex, of_io};
-use crate::ingest::{self, Coding, Source};
+use crate::ingest::{self, Coding, Format, Source};
 
 /// The data of an upload.
 pub(super) struct Contents {
     pub(super) source: Source,
+    pub(super) format: Format,
     /// SHA-256 of it, in hexadecimal: data is the same however it was packed.
     pub(super) digest: String,
     /// That it was unpacked, where nobody said that it is packed.
@@ -24,16 +25,17 @@ pub(super) struct Contents {
 }
 
 impl Contents {
-    pub(super) fn plain(bytes: Bytes) -> Self {
+    /// Rows of a document that is in memory.
+    pub(super) fn rows(bytes: Bytes) -> Self {
         let digest = hex(&Sha256::digest(&bytes));
-        Self { source: bytes.into(), digest, note: None, _file: None }
+        Self { source: bytes.into(), format: Format::JsonRows, digest, note: None, _file: None }
     }
 
     /// What was received; packed data is unpacked to another file.
     pub(super) fn of(
         received: Received,
         named: Option<Coding>,
-        limits: &ingest::Limits,
+        settings: &ingest::Options,
         scratch: &Scratch,
     ) -> Result<Self, ServiceError> {
         let mut file = File::open(received.path()).map_err(of_io)?;
@@ -41,8 +43,9 @@ impl Contents {
         (&mut file).take(4).read_to_end(&mut head).map_err(of_io)?;
         let Some(coding) = named.or_else(|| Coding::from_magic(&head)) else {
             let source = Source::file(received.path().to_owned()).map_err(of_io)?;
+            let format = settings.format_of(&source).map_err(|e| of_ingest(&e))?;
             let (digest, file) = received.into_parts();
-            return Ok(Self { source, digest, note: None, _file: Some(file) });
+            return Ok(Self { source, format, digest, note: None, _file: Some(file) });
         };
         let (path, to) = scratch.create().map_err(of_io)?;
         let (mut to, mut hash) = (BufWriter::new(to), Sha256::new());
@@ -50,11 +53,13 @@ impl Contents {
             hash.update(chunk);
             to.write_all(chunk)
         };
-        ingest::unpack_to(&mut (&head[..]).chain(file), coding, limits, &mut write).map_err(|e| of_ingest(&e))?;
+        ingest::unpack_to(&mut (&head[..]).chain(file), coding, &settings.limits, &mut write)
+            .map_err(|e| of_ingest(&e))?;
         to.flush().map_err(of_io)?;
         let note = named.is_none().then(|| format!("the file is packed with {} and was unpacked", coding.as_str()));
         let source = Source::file(path.path().to_owned()).map_err(of_io)?;
-        Ok(Self { source, digest: hex(&hash.finalize()), note, _file: Some(path) })
+        let format = settings.format_of(&source).map_err(|e| of_ingest(&e))?;
+        Ok(Self { source, format, digest: hex(&hash.finalize()), note, _file: Some(path) })
     }
 }
 

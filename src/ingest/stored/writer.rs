@@ -28,8 +28,8 @@ const PAGE_BYTES: usize = 64 << 10;
 /// A stored table that was written.
 #[derive(Debug)]
 pub struct Written {
-    /// SHA-256 of the file, in hexadecimal.
-    pub digest: String,
+    /// SHA-256 of the file.
+    pub digest: [u8; 32],
     pub n_bytes: u64,
 }
 
@@ -144,7 +144,7 @@ impl Writer {
         described: impl Iterator<Item = (Kind, Option<&'a [String]>)>,
     ) -> Result<Written, StoredError> {
         let Hashed { hash, n_bytes, .. } = self.close(described)?;
-        Ok(Written { digest: hex(&hash.finalize()), n_bytes })
+        Ok(Written { digest: hash.finalize().into(), n_bytes })
     }
 
     fn close<'a>(self, described: impl Iterator<Item = (Kind, Option<&'a [String]>)>) -> Result<Hashed, StoredError> {
@@ -174,10 +174,6 @@ fn properties() -> Result<WriterProperties, StoredError> {
         .set_statistics_enabled(EnabledStatistics::None)
         .set_data_page_size_limit(PAGE_BYTES);
     Ok(properties.build())
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|b| format!("{b:02x}")).collect()
 }
 
 /// The stored form of a table.
