@@ -28,6 +28,7 @@ pub(super) fn documented() -> OpenApiRouter<App> {
         .routes(routes!(jobs::read))
         .routes(routes!(jobs::cancel))
         .routes(routes!(events::events))
+        .routes(routes!(events::feed))
         .routes(routes!(jobs::metrics))
         .routes(routes!(jobs::result))
         .routes(routes!(catalog::methods))

@@ -46,6 +46,7 @@ pub const ACCESS: &[(&str, &str, Access)] = &[
     ("GET", "/v1/jobs/{id}", Access::Needs(Scope::JobsRead)),
     ("POST", "/v1/jobs/{id}/cancel", Access::Needs(Scope::JobsWrite)),
     ("GET", "/v1/jobs/{id}/events", Access::Needs(Scope::JobsRead)),
+    ("GET", "/v1/events", Access::Needs(Scope::JobsRead)),
     ("GET", "/v1/jobs/{id}/metrics", Access::Needs(Scope::JobsRead)),
     ("GET", "/v1/jobs/{id}/result", Access::NeedsBoth(Scope::JobsRead, Scope::DataRead)),
     ("GET", "/v1/methods", Access::Known),

@@ -120,9 +120,9 @@ pub async fn start(options: &Options) -> anyhow::Result<RunningServer> {
     let limits = options.http_limits();
     let router = api::router(App { service: service.clone(), limits });
     let serving = api::listen::serve(listener, router, limits, closing.clone());
-    let keeping = keep_house(service, closing.clone());
+    let keeping = keep_house(service.clone(), closing.clone());
     let listening = spawn(async move {
-        tokio::join!(serving, keeping);
+        tokio::join!(serving, keeping, service.deliver());
     });
     Ok(RunningServer { addr, store, workers, grace: options.grace(), draining, closing, listening, lock })
 }
@@ -146,9 +146,10 @@ impl RunningServer {
     }
 }
 
-/// Keeps histograms small and collects blobs from time to time, until the listener closes.
+/// Keeps histograms small, removes what is kept no longer and collects blobs from time to time, until the listener closes.
 async fn keep_house(service: Arc<Service>, closing: CancellationToken) {
     let mut upkeep = tokio::time::interval(Duration::from_secs(5));
+    let mut minutes = tokio::time::interval(Duration::from_secs(60));
     let mut hours = tokio::time::interval(Duration::from_secs(3600));
     // The first is at once, and was done at the start.
     hours.tick().await;
@@ -157,6 +158,16 @@ async fn keep_house(service: Arc<Service>, closing: CancellationToken) {
             () = closing.cancelled() => return,
             _ = upkeep.tick() => {
                 counters::upkeep();
+                continue;
+            }
+            _ = minutes.tick() => {
+                tokio::select! {
+                    () = closing.cancelled() => return,
+                    retained = service.retain() => match retained {
+                        Ok(rows) => tracing::debug!(rows, "removed what is kept no longer"),
+                        Err(error) => tracing::warn!(%error, "what is kept no longer cannot be removed"),
+                    },
+                }
                 continue;
             }
             _ = hours.tick() => {}

@@ -12,6 +12,7 @@ mod dry_run;
 mod error;
 mod events;
 mod found;
+mod hub;
 mod jobs;
 mod keys;
 mod model_cache;
@@ -20,6 +21,7 @@ mod predict;
 mod rates;
 mod requests;
 mod resolve;
+mod retention;
 mod rows;
 mod schema_guess;
 mod scratch;
@@ -28,7 +30,6 @@ mod unpack;
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
 
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
@@ -50,6 +51,7 @@ pub use domains::{DomainOptions, InlineDomain, PutDomain};
 pub use dry_run::DryRun;
 pub use error::{Code, Fault, Place, ServiceError};
 pub use events::{EventPage, EventStream};
+pub use hub::{Line, Told};
 pub use jobs::{CancelledJob, NewJobContext, Wait};
 pub use keys::{Caller, FreshKey, NewKey, RotateKey, make_key};
 pub use model_cache::ModelCache;
@@ -57,6 +59,7 @@ pub use models::ModelWithVersion;
 pub use predict::{PredictInput, PredictOptions, Predicted, include_of};
 pub use rates::{NewRateLimit, Quota};
 pub use requests::{Once, RequestKey};
+pub use retention::Keep;
 pub use rows::PredictDocument;
 pub use schema_guess::{FilePart, GUESS_BYTES, GuessedColumn, SchemaGuess};
 pub use scratch::{Received, Upload};
@@ -77,7 +80,7 @@ pub struct Limits {
     pub max_columns: usize,
     pub max_predict_rows: usize,
     pub max_queued_jobs: i64,
-    pub keep_keys: Duration,
+    pub keep: Keep,
     pub model_cache_bytes: u64,
     pub max_uploads: usize,
 }
@@ -85,6 +88,7 @@ pub struct Limits {
 /// The use cases over their collaborators.
 pub struct Service {
     store: Arc<dyn Store>,
+    hub: Arc<hub::Hub>,
     blobs: Blobs,
     clock: Arc<dyn Clock>,
     limits: Limits,
@@ -124,6 +128,7 @@ impl Service {
         let scratch = scratch::Scratch::prepare(with.scratch).map_err(scratch::of_io)?;
         Ok(Self {
             keys: keys::Keyring::of(with.store.all_keys().await?),
+            hub: hub::Hub::of(with.store.subscribe()),
             store: with.store,
             blobs: with.blobs,
             clock: with.clock,

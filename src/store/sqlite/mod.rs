@@ -11,20 +11,16 @@ mod leases;
 mod models;
 mod open;
 mod requests;
+mod retention;
 mod rows;
 mod sweeps;
 mod writer;
 
 use std::time::Duration;
 
-use async_trait::async_trait;
-use serde_json::Value;
-use sqlx::sqlite::SqlitePool;
-use tokio::sync::broadcast;
-
 use super::{
-    AliasChange, Aliases, Cancellation, Committed, Completion, CreateLimits, Creation, Deletion, Lease, Lineage, Put,
-    QueueDepth, Store, StoreError,
+    AliasChange, Aliases, Cancellation, Commits, Completion, CreateLimits, Creation, Deletion, FeedBounds, Lease,
+    Lineage, Purge, Purged, Put, QueueDepth, Store, StoreError,
 };
 use crate::records::{
     Alias, AliasRecord, DomainId, DomainRecord, DomainVersionRecord, Earlier, Expected, Intent, JobError, JobEvent,
@@ -32,7 +28,10 @@ use crate::records::{
     ModelId, ModelRecord, ModelVersionRecord, NewAlias, NewDomainVersion, NewJob, PageRequest, Progress, Reference,
     Rotation, TenantId, Timestamp,
 };
+use async_trait::async_trait;
 pub use open::SqliteOptions;
+use serde_json::Value;
+use sqlx::sqlite::SqlitePool;
 use writer::{Tx, Writer};
 
 /// One database file, owned by this process from `open` to `close`.
@@ -134,6 +133,14 @@ impl Store for SqliteStore {
         events::after(&self.readers, tenant, id, after, limit).await
     }
 
+    async fn feed(&self, tenant: &TenantId, after: i64, limit: u32) -> Result<Vec<JobEvent>, StoreError> {
+        events::feed(&self.readers, tenant, after, limit).await
+    }
+
+    async fn feed_bounds(&self, tenant: &TenantId) -> Result<FeedBounds, StoreError> {
+        events::feed_bounds(&self.readers, tenant).await
+    }
+
     async fn metrics(&self, tenant: &TenantId, id: JobId) -> Result<Option<Value>, StoreError> {
         models::metrics(&self.readers, tenant, id).await
     }
@@ -185,7 +192,7 @@ impl Store for SqliteStore {
 
     async fn append_event(&self, lease: Lease, event: &str, data: Value, now: Timestamp) -> Result<bool, StoreError> {
         let event = event.to_owned();
-        self.writer.write(async move |tx: &mut Tx| events::append_fenced(tx, lease, &event, &data, now).await).await
+        self.writer.write(async move |tx: &mut Tx| events::append_fenced(tx, lease, &event, data, now).await).await
     }
 
     async fn complete(
@@ -217,6 +224,14 @@ impl Store for SqliteStore {
 
     async fn expire(&self, now: Timestamp) -> Result<Vec<JobId>, StoreError> {
         self.writer.write(async move |tx: &mut Tx| sweeps::expire(tx, now).await).await
+    }
+
+    async fn is_due(&self, what: Purge) -> Result<bool, StoreError> {
+        retention::is_due(&self.readers, what).await
+    }
+
+    async fn purge(&self, what: Purge) -> Result<Purged, StoreError> {
+        self.writer.write(async move |tx: &mut Tx| retention::purge(tx, what).await).await
     }
 
     async fn model(&self, tenant: &TenantId, which: &Reference<ModelId>) -> Result<Option<ModelRecord>, StoreError> {
@@ -311,7 +326,7 @@ impl Store for SqliteStore {
         self.writer.generation()
     }
 
-    fn subscribe(&self) -> broadcast::Receiver<Committed> {
+    fn subscribe(&self) -> Commits {
         self.writer.subscribe()
     }
 
