@@ -11,6 +11,7 @@ use figment::providers::{Format as _, Serialized, Toml};
 use serde::{Deserialize, Serialize};
 
 use crate::api::HttpLimits;
+use crate::faults;
 use crate::records::Period;
 use crate::service;
 
@@ -299,6 +300,15 @@ impl Options {
     pub fn grace(&self) -> Duration {
         Duration::from_secs(self.grace_s)
     }
+}
+
+/// Reads the failures that tests plan, where this program can have any.
+///
+/// # Errors
+/// A plan that is none.
+#[expect(clippy::disallowed_methods, reason = "this is the place where the environment is read")]
+pub fn plan_failures() -> Result<(), String> {
+    faults::plan(std::env::var("FAILPOINTS").ok().as_deref())
 }
 
 #[cfg(test)]

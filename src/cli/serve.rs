@@ -25,6 +25,7 @@ use crate::worker::{Executor, WorkerOptions, Workers};
 pub struct RunningServer {
     addr: SocketAddr,
     store: Arc<dyn Store>,
+    service: Arc<Service>,
     workers: Workers,
     grace: Duration,
     /// Cancelled first: requests are refused, waits and streams end.
@@ -121,16 +122,22 @@ pub async fn start(options: &Options) -> anyhow::Result<RunningServer> {
     let router = api::router(App { service: service.clone(), limits });
     let serving = api::listen::serve(listener, router, limits, closing.clone());
     let keeping = keep_house(service.clone(), closing.clone());
+    let delivering = service.clone();
     let listening = spawn(async move {
-        tokio::join!(serving, keeping, service.deliver());
+        tokio::join!(serving, keeping, delivering.deliver());
     });
-    Ok(RunningServer { addr, store, workers, grace: options.grace(), draining, closing, listening, lock })
+    Ok(RunningServer { addr, store, service, workers, grace: options.grace(), draining, closing, listening, lock })
 }
 
 impl RunningServer {
     /// Where it listens.
     pub fn addr(&self) -> SocketAddr {
         self.addr
+    }
+
+    /// The use cases, for who embeds the service.
+    pub fn service(&self) -> &Service {
+        &self.service
     }
 
     /// Refuses requests, gives running jobs back without consuming their attempts, closes.

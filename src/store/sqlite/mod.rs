@@ -34,6 +34,8 @@ use serde_json::Value;
 use sqlx::sqlite::SqlitePool;
 use writer::{Tx, Writer};
 
+use crate::faults::{self, Injected, Point};
+
 /// One database file, owned by this process from `open` to `close`.
 pub struct SqliteStore {
     writer: Writer,
@@ -177,7 +179,9 @@ impl Store for SqliteStore {
 
     async fn claim(&self, owner: &str, now: Timestamp, lease: Duration) -> Result<Option<JobRecord>, StoreError> {
         let owner = owner.to_owned();
-        self.writer.write(async move |tx: &mut Tx| leases::claim(tx, &owner, now, lease).await).await
+        self.writer
+            .write(async move |tx: &mut Tx| or_fault(leases::claim(tx, &owner, now, lease).await, Point::Claim))
+            .await
     }
 
     async fn heartbeat(
@@ -187,12 +191,20 @@ impl Store for SqliteStore {
         now: Timestamp,
         until: Timestamp,
     ) -> Result<Option<Intent>, StoreError> {
-        self.writer.write(async move |tx: &mut Tx| leases::heartbeat(tx, lease, progress, now, until).await).await
+        self.writer
+            .write(async move |tx: &mut Tx| {
+                or_fault(leases::heartbeat(tx, lease, progress, now, until).await, Point::Heartbeat)
+            })
+            .await
     }
 
     async fn append_event(&self, lease: Lease, event: &str, data: Value, now: Timestamp) -> Result<bool, StoreError> {
         let event = event.to_owned();
-        self.writer.write(async move |tx: &mut Tx| events::append_fenced(tx, lease, &event, data, now).await).await
+        self.writer
+            .write(async move |tx: &mut Tx| {
+                or_fault(events::append_fenced(tx, lease, &event, data, now).await, Point::AppendEvent)
+            })
+            .await
     }
 
     async fn complete(
@@ -201,7 +213,11 @@ impl Store for SqliteStore {
         completion: Completion,
         now: Timestamp,
     ) -> Result<Option<JobState>, StoreError> {
-        self.writer.write(async move |tx: &mut Tx| leases::complete(tx, lease, completion, now).await).await
+        self.writer
+            .write(async move |tx: &mut Tx| {
+                or_fault(leases::complete(tx, lease, completion, now).await, Point::Complete)
+            })
+            .await
     }
 
     async fn fail(
@@ -211,15 +227,21 @@ impl Store for SqliteStore {
         backoff: Duration,
         now: Timestamp,
     ) -> Result<Option<JobState>, StoreError> {
-        self.writer.write(async move |tx: &mut Tx| leases::fail(tx, lease, error, backoff, now).await).await
+        self.writer
+            .write(async move |tx: &mut Tx| or_fault(leases::fail(tx, lease, error, backoff, now).await, Point::Fail))
+            .await
     }
 
     async fn release(&self, lease: Lease, now: Timestamp) -> Result<Option<JobState>, StoreError> {
-        self.writer.write(async move |tx: &mut Tx| leases::release(tx, lease, now).await).await
+        self.writer
+            .write(async move |tx: &mut Tx| or_fault(leases::release(tx, lease, now).await, Point::Release))
+            .await
     }
 
     async fn rescue_all(&self, now: Timestamp, crash_limit: i64) -> Result<Vec<(JobId, JobState)>, StoreError> {
-        self.writer.write(async move |tx: &mut Tx| sweeps::rescue_all(tx, now, crash_limit).await).await
+        self.writer
+            .write(async move |tx: &mut Tx| or_fault(sweeps::rescue_all(tx, now, crash_limit).await, Point::Rescue))
+            .await
     }
 
     async fn expire(&self, now: Timestamp) -> Result<Vec<JobId>, StoreError> {
@@ -231,7 +253,7 @@ impl Store for SqliteStore {
     }
 
     async fn purge(&self, what: Purge) -> Result<Purged, StoreError> {
-        self.writer.write(async move |tx: &mut Tx| retention::purge(tx, what).await).await
+        self.writer.write(async move |tx: &mut Tx| or_fault(retention::purge(tx, what).await, Point::Purge)).await
     }
 
     async fn model(&self, tenant: &TenantId, which: &Reference<ModelId>) -> Result<Option<ModelRecord>, StoreError> {
@@ -337,5 +359,18 @@ impl Store for SqliteStore {
     async fn close(&self) {
         self.writer.close().await;
         self.readers.close().await;
+    }
+}
+
+/// What the statements of a write answered, unless it is planned to fail after them.
+fn or_fault<T>(outcome: Result<T, StoreError>, point: Point) -> Result<T, StoreError> {
+    let outcome = outcome?;
+    faults::hit(point)?;
+    Ok(outcome)
+}
+
+impl From<Injected> for StoreError {
+    fn from(injected: Injected) -> Self {
+        StoreError::Unavailable(injected.to_string())
     }
 }

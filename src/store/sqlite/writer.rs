@@ -17,6 +17,7 @@ use tokio::sync::{broadcast, mpsc, oneshot, watch};
 use tokio::time::Instant;
 
 use super::super::{Commits, Committed, StoreError};
+use crate::faults::{self, Point};
 use crate::records::{JobEvent, JobId, TenantId};
 
 /// Writes that wait; a sender that finds the queue full waits for a place.
@@ -134,6 +135,7 @@ impl Writer {
         std::thread::Builder::new()
             .name("adaptd-writer".into())
             .spawn(move || {
+                let _alive = OrNothing;
                 runtime.block_on(worker.run());
                 drop(lock);
                 let _ = end.send(true);
@@ -168,6 +170,19 @@ impl Writer {
         // An error here means that the thread has ended already.
         let _ = self.queue.send(Message::Close).await;
         let _ = self.ended.clone().wait_for(|ended| *ended).await;
+    }
+}
+
+/// Ends the process where its thread panics: a service that reads and cannot write would look alive, and its jobs would wait
+/// for ever, while the next start rescues them.
+struct OrNothing;
+
+impl Drop for OrNothing {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            tracing::error!("the writer of the database has stopped at a defect, and the process with it");
+            std::process::abort();
+        }
     }
 }
 
@@ -246,7 +261,9 @@ impl WriterThread {
             }
             execute(&mut self.tx.connection, "RELEASE one_write").await?;
         }
-        execute(&mut self.tx.connection, "COMMIT").await
+        faults::hit(Point::WriterBeforeCommit)?;
+        execute(&mut self.tx.connection, "COMMIT").await?;
+        Ok(faults::hit(Point::WriterAfterCommit)?)
     }
 }
 

@@ -6,6 +6,7 @@ mod conventions;
 mod domains;
 mod dry_run;
 mod edits;
+mod events;
 mod examples;
 mod formats;
 mod heads;

@@ -98,6 +98,8 @@ fn one_write_that_fails_does_not_undo_its_neighbours() {
         for new in news.iter().filter(|n| n.priority == 0) {
             assert_eq!(db.told(new.id).await, ["queued"]);
         }
+        let feed = db.store.feed(&super::fixtures::tenant(), 0, 100).await.unwrap();
+        assert_eq!(feed.iter().map(|e| e.feed_seq).collect::<Vec<_>>(), (1..=8).collect::<Vec<_>>());
     });
 }
 
