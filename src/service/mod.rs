@@ -3,6 +3,7 @@
 
 mod aliases;
 mod apply;
+mod batch;
 mod browse;
 mod catalog;
 mod census;
@@ -12,6 +13,7 @@ mod dry_run;
 mod error;
 mod events;
 mod found;
+mod job_actions;
 mod jobs;
 mod keys;
 mod model_cache;
@@ -50,7 +52,8 @@ pub use domains::{DomainOptions, InlineDomain, PutDomain};
 pub use dry_run::DryRun;
 pub use error::{Code, Fault, Place, ServiceError};
 pub use events::{EventPage, EventStream};
-pub use jobs::{CancelledJob, NewJobContext, Wait};
+pub use job_actions::{Accepted, CancelledMany};
+pub use jobs::{NewJobContext, Wait};
 pub use keys::{Caller, FreshKey, NewKey, RotateKey, make_key};
 pub use model_cache::ModelCache;
 pub use models::ModelWithVersion;
@@ -77,6 +80,7 @@ pub struct Limits {
     pub max_columns: usize,
     pub max_predict_rows: usize,
     pub max_queued_jobs: i64,
+    pub max_queued_jobs_of_tenant: Option<i64>,
     pub keep_keys: Duration,
     pub model_cache_bytes: u64,
     pub max_uploads: usize,

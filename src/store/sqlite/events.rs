@@ -2,6 +2,7 @@
 //! numbers have no gap and follow the order of commits.
 
 use serde_json::{Value, json};
+use sqlx::Row as _;
 use sqlx::sqlite::SqlitePool;
 
 use super::super::{Lease, StoreError};
@@ -44,20 +45,35 @@ pub(super) async fn append_state(
     event: StateEvent<'_>,
     now: Timestamp,
 ) -> Result<(), StoreError> {
+    append(tx, job, "state", &event.data(), now).await?;
+    if event.state.is_terminal() {
+        tell_parent(tx, job, event.state, now).await?;
+    }
+    Ok(())
+}
+
+async fn append(tx: &mut Tx, job: JobId, event: &str, data: &Value, now: Timestamp) -> Result<(), StoreError> {
     let sql = "INSERT INTO job_events (job_id, tenant_id, seq, at, type, data)
-      SELECT j.id, j.tenant_id, (SELECT coalesce(max(seq), 0) + 1 FROM job_events WHERE job_id = ?1), ?2, 'state', ?3
+      SELECT j.id, j.tenant_id, (SELECT coalesce(max(seq), 0) + 1 FROM job_events WHERE job_id = ?1), ?2, ?3, ?4
       FROM jobs j WHERE j.id = ?1";
-    let done = sqlx::query(sql)
-        .bind(job.to_string())
-        .bind(now.millis())
-        .bind(rows::to_json(&event.data())?)
-        .execute(&mut tx.connection)
-        .await?;
-    if done.rows_affected() != 1 {
+    let query = sqlx::query(sql).bind(job.to_string()).bind(now.millis()).bind(event).bind(rows::to_json(data)?);
+    if query.execute(&mut tx.connection).await?.rows_affected() != 1 {
         return Err(StoreError::Corrupt(format!("no row of {job} for its event")));
     }
     tx.touch(job);
     Ok(())
+}
+
+/// Tells a job that waits for its children that one of them has ended.
+async fn tell_parent(tx: &mut Tx, child: JobId, state: JobState, now: Timestamp) -> Result<(), StoreError> {
+    let sql = "SELECT p.id, p.n_children, p.open_children FROM jobs c JOIN jobs p ON p.id = c.parent_id
+      WHERE c.id = ?1 AND p.state IN ('queued', 'paused')";
+    let row = sqlx::query(sql).bind(child.to_string()).fetch_optional(&mut tx.connection).await?;
+    let Some(row) = row else { return Ok(()) };
+    let parent: JobId = rows::parsed(&row, "id")?;
+    let data = json!({"child": child, "state": state.as_str(), "open": row.try_get::<i64, _>("open_children")?,
+                      "total": row.try_get::<i64, _>("n_children")?});
+    append(tx, parent, "child", &data, now).await
 }
 
 /// An event of a running attempt; false where the lease is lost.

@@ -5,6 +5,7 @@ mod aliases;
 mod deletion;
 mod domains;
 mod events;
+mod intents;
 mod jobs;
 mod keys;
 mod leases;
@@ -23,8 +24,8 @@ use sqlx::sqlite::SqlitePool;
 use tokio::sync::broadcast;
 
 use super::{
-    AliasChange, Aliases, Cancellation, Committed, Completion, CreateLimits, Creation, Deletion, Lease, Lineage, Put,
-    QueueDepth, Store, StoreError,
+    AliasChange, Aliases, Cancellation, ClaimTerms, Committed, Completion, CreateLimits, Creation, Deletion, Lease,
+    Lineage, Pausing, Put, QueueDepth, Store, StoreError,
 };
 use crate::records::{
     Alias, AliasRecord, DomainId, DomainRecord, DomainVersionRecord, Earlier, Expected, Intent, JobError, JobEvent,
@@ -127,7 +128,27 @@ impl Store for SqliteStore {
 
     async fn cancel_job(&self, tenant: &TenantId, id: JobId, now: Timestamp) -> Result<Cancellation, StoreError> {
         let tenant = tenant.clone();
-        self.writer.write(async move |tx: &mut Tx| jobs::cancel(tx, &tenant, id, now).await).await
+        self.writer.write(async move |tx: &mut Tx| intents::cancel(tx, &tenant, id, now).await).await
+    }
+
+    async fn cancel_jobs(
+        &self,
+        tenant: &TenantId,
+        ids: Vec<JobId>,
+        now: Timestamp,
+    ) -> Result<Vec<JobRecord>, StoreError> {
+        let tenant = tenant.clone();
+        self.writer.write(async move |tx: &mut Tx| intents::cancel_all(tx, &tenant, &ids, now).await).await
+    }
+
+    async fn pause_job(&self, tenant: &TenantId, id: JobId, now: Timestamp) -> Result<Pausing, StoreError> {
+        let tenant = tenant.clone();
+        self.writer.write(async move |tx: &mut Tx| intents::pause(tx, &tenant, id, now).await).await
+    }
+
+    async fn resume_job(&self, tenant: &TenantId, id: JobId, now: Timestamp) -> Result<Pausing, StoreError> {
+        let tenant = tenant.clone();
+        self.writer.write(async move |tx: &mut Tx| intents::resume(tx, &tenant, id, now).await).await
     }
 
     async fn events(&self, tenant: &TenantId, id: JobId, after: i64, limit: u32) -> Result<Vec<JobEvent>, StoreError> {
@@ -168,9 +189,9 @@ impl Store for SqliteStore {
         jobs::position(&self.readers, tenant, id, now).await
     }
 
-    async fn claim(&self, owner: &str, now: Timestamp, lease: Duration) -> Result<Option<JobRecord>, StoreError> {
-        let owner = owner.to_owned();
-        self.writer.write(async move |tx: &mut Tx| leases::claim(tx, &owner, now, lease).await).await
+    async fn claim(&self, terms: &ClaimTerms, now: Timestamp) -> Result<Option<JobRecord>, StoreError> {
+        let terms = terms.clone();
+        self.writer.write(async move |tx: &mut Tx| leases::claim(tx, &terms, now).await).await
     }
 
     async fn heartbeat(
@@ -181,6 +202,11 @@ impl Store for SqliteStore {
         until: Timestamp,
     ) -> Result<Option<Intent>, StoreError> {
         self.writer.write(async move |tx: &mut Tx| leases::heartbeat(tx, lease, progress, now, until).await).await
+    }
+
+    async fn checkpoint(&self, lease: Lease, blob: &str, data: Value, now: Timestamp) -> Result<bool, StoreError> {
+        let blob = blob.to_owned();
+        self.writer.write(async move |tx: &mut Tx| leases::checkpoint(tx, lease, (&blob, &data), now).await).await
     }
 
     async fn append_event(&self, lease: Lease, event: &str, data: Value, now: Timestamp) -> Result<bool, StoreError> {

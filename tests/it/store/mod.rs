@@ -6,6 +6,7 @@ mod applied;
 mod claims;
 mod domains;
 pub(crate) mod fixtures;
+mod intents;
 mod jobs;
 mod leases;
 mod model;
