@@ -14,6 +14,7 @@ use crate::api::HttpLimits;
 use crate::faults;
 use crate::records::Period;
 use crate::service;
+use crate::worker::WorkerOptions;
 
 /// What may be set, as it is written on the command line. What is not given is taken from the file,
 /// else from the defaults.
@@ -54,6 +55,12 @@ pub struct Given {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub job_memory_bytes: Option<u64>,
 
+    /// Bytes that the computations of all running jobs may ask for together, of which no job asks for more than
+    /// --job-memory-bytes; a job waits until its share is free. [default: 8 GiB]
+    #[arg(long, value_name = "BYTES", env = "ADAPTD_JOBS_MEMORY_BYTES")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub jobs_memory_bytes: Option<u64>,
+
     /// A job that was running at so many crashes of the process is failed with job.worker_lost, so
     /// that one job cannot keep the service from starting. [default: 3]
     #[arg(long, value_name = "N", env = "ADAPTD_CRASH_LIMIT")]
@@ -89,6 +96,18 @@ pub struct Given {
     #[arg(long, value_name = "N", env = "ADAPTD_MAX_QUEUED_JOBS")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_queued_jobs: Option<i64>,
+
+    /// Jobs of one tenant that may wait, unless the tenant has a number of its own (adaptd tenants); beyond it, new ones are
+    /// answered 429 quota_exceeded. [default: as many as the queue holds]
+    #[arg(long, value_name = "N", env = "ADAPTD_TENANT_MAX_QUEUED")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tenant_max_queued: Option<i64>,
+
+    /// Jobs of one tenant that may run at a time, unless the tenant has a number of its own (adaptd tenants), so that none
+    /// takes all places. [default: no bound]
+    #[arg(long, value_name = "N", env = "ADAPTD_TENANT_MAX_RUNNING")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tenant_max_running: Option<i64>,
 
     /// How long events of a job are kept after its end; then all but the last are removed. ISO 8601. [default: P30D]
     #[arg(long, value_name = "PERIOD", env = "ADAPTD_KEEP_EVENTS")]
@@ -172,6 +191,7 @@ pub struct Options {
     pub data: PathBuf,
     pub job_threads: usize,
     pub job_memory_bytes: u64,
+    pub jobs_memory_bytes: u64,
     pub crash_limit: i64,
     pub max_upload_bytes: u64,
     pub max_document_bytes: u64,
@@ -179,6 +199,8 @@ pub struct Options {
     pub max_columns: usize,
     pub max_predict_rows: usize,
     pub max_queued_jobs: i64,
+    pub tenant_max_queued: Option<i64>,
+    pub tenant_max_running: Option<i64>,
     pub keep_events: Period,
     pub keep_jobs: Period,
     pub max_jobs: i64,
@@ -200,6 +222,7 @@ impl Default for Options {
             data: PathBuf::from("adaptd-data"),
             job_threads: std::thread::available_parallelism().map_or(1, |n| (n.get() - 1).max(1)),
             job_memory_bytes: 8 << 30,
+            jobs_memory_bytes: 8 << 30,
             crash_limit: 3,
             max_upload_bytes: 4 << 30,
             max_document_bytes: 64 << 20,
@@ -207,6 +230,8 @@ impl Default for Options {
             max_columns: 20_000,
             max_predict_rows: 100_000,
             max_queued_jobs: 200_000,
+            tenant_max_queued: None,
+            tenant_max_running: None,
             keep_events: Period::days(30),
             keep_jobs: Period::days(90),
             max_jobs: 1_000_000,
@@ -246,6 +271,7 @@ impl Options {
         let positive = [
             ("job_threads", self.job_threads as u64),
             ("job_memory_bytes", self.job_memory_bytes),
+            ("jobs_memory_bytes", self.jobs_memory_bytes),
             ("crash_limit", u64::try_from(self.crash_limit).unwrap_or(0)),
             ("max_upload_bytes", self.max_upload_bytes),
             ("max_document_bytes", self.max_document_bytes),
@@ -253,6 +279,8 @@ impl Options {
             ("max_columns", self.max_columns as u64),
             ("max_predict_rows", self.max_predict_rows as u64),
             ("max_queued_jobs", u64::try_from(self.max_queued_jobs).unwrap_or(0)),
+            ("tenant_max_queued", self.tenant_max_queued.map_or(1, |n| u64::try_from(n).unwrap_or(0))),
+            ("tenant_max_running", self.tenant_max_running.map_or(1, |n| u64::try_from(n).unwrap_or(0))),
             ("max_jobs", u64::try_from(self.max_jobs).unwrap_or(0)),
             ("max_uploads", self.max_uploads as u64),
             ("header_timeout_s", self.header_timeout_s),
@@ -276,6 +304,7 @@ impl Options {
             max_columns: self.max_columns,
             max_predict_rows: self.max_predict_rows,
             max_queued_jobs: self.max_queued_jobs,
+            max_queued_jobs_of_tenant: self.tenant_max_queued,
             keep: service::Keep {
                 events: self.keep_events.0,
                 jobs: self.keep_jobs.0,
@@ -285,6 +314,16 @@ impl Options {
             },
             model_cache_bytes: self.model_cache_bytes,
             max_uploads: self.max_uploads,
+        }
+    }
+
+    pub fn worker_options(&self) -> WorkerOptions {
+        WorkerOptions {
+            job_threads: self.job_threads,
+            crash_limit: self.crash_limit,
+            memory_bytes: self.jobs_memory_bytes,
+            max_running_of_tenant: self.tenant_max_running,
+            ..WorkerOptions::default()
         }
     }
 

@@ -37,6 +37,7 @@ points! {
     Claim = "claim",
     Heartbeat = "heartbeat",
     AppendEvent = "append_event",
+    Checkpoint = "checkpoint",
     Complete = "complete",
     Fail = "fail",
     Release = "release",

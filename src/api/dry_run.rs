@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::{IntoParams, ToSchema};
 
-use super::jobs::JobView;
+use super::job_view::JobView;
 use crate::service::DryRun;
 
 /// Whether a job is only looked at.

@@ -75,4 +75,5 @@ const JOB_CODES: &[(&str, &str)] = &[
     ("job.disk_full", "The disk is full; tried again"),
     ("job.panic", "The job met a defect of the program; tried again once"),
     ("job.cancelled", "The job was cancelled"),
+    ("job.children_failed", "None of the jobs of a batch succeeded"),
 ];

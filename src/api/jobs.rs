@@ -1,4 +1,4 @@
-//! `/v1/jobs`: accept, read, list, cancel, and the metrics of those that succeeded.
+//! `/v1/jobs`: accept, read, list, and the metrics of those that succeeded.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -7,9 +7,8 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
-use serde::{Deserialize, Serialize};
-use serde_json::Value;
-use utoipa::{IntoParams, ToSchema};
+use serde::Deserialize;
+use utoipa::IntoParams;
 
 use super::App;
 use super::conditional::{by_content, not_modified, tagged};
@@ -17,111 +16,16 @@ use super::dry_run::{CreateQuery, DryRunView, JobOrDryRun};
 use super::extract::{JsonBody, Path, Query};
 use super::headers::{self, MAX_WAIT_S, etag, value};
 use super::idempotency::{replayed, request_key};
+use super::job_view::JobView;
 use super::pages::{Listing, PageQuery, listing};
 use super::problem::Problem;
 use super::security::{Known, Tenant};
-use crate::records::{JobError, JobFilter, JobId, JobKind, JobRecord, JobState, Progress, Scope, Timestamp};
-use crate::service::{Caller, CancelledJob, Code, JobRequest, NewJobContext, Once, ServiceError, Wait};
+use crate::records::{JobFilter, JobId, JobKind, JobRecord, JobState, Scope, Timestamp};
+use crate::service::{Caller, Code, JobRequest, NewJobContext, Once, ServiceError, Wait};
 
 const PREFERENCE_APPLIED: HeaderName = HeaderName::from_static("preference-applied");
 /// When to look again, in seconds.
 const RETRY_AFTER: HeaderValue = HeaderValue::from_static("1");
-
-/// A job.
-#[derive(Debug, Serialize, ToSchema)]
-pub struct JobView {
-    pub id: String,
-    /// Always `job`.
-    pub object: &'static str,
-    pub kind: &'static str,
-    /// `queued`, `running`, `paused`, `succeeded`, `failed` or `cancelled`. A state that is not known
-    /// is not terminal unless `terminal` says so.
-    pub state: &'static str,
-    pub terminal: bool,
-    pub attempt: i64,
-    pub max_attempts: i64,
-    pub cancel_requested: bool,
-    pub priority: i64,
-    /// Null once the job has left the queue.
-    pub queue: Option<QueueView>,
-    pub progress: ProgressView,
-    #[schema(value_type = String, format = DateTime)]
-    pub created_at: Timestamp,
-    #[schema(value_type = Option<String>, format = DateTime)]
-    pub started_at: Option<Timestamp>,
-    #[schema(value_type = Option<String>, format = DateTime)]
-    pub finished_at: Option<Timestamp>,
-    pub resolved: ResolvedView,
-    /// What the job runs, with every default that does not depend on the data.
-    #[schema(value_type = Object)]
-    pub spec: Value,
-    /// Once it has succeeded: `{"model": "name@version"}` where it made a model, `{"file": …}` where it left a file.
-    #[schema(value_type = Option<Object>)]
-    pub result: Option<Value>,
-    pub error: Option<JobErrorView>,
-    pub labels: BTreeMap<String, String>,
-    pub links: JobLinks,
-}
-
-#[derive(Debug, Serialize, ToSchema)]
-pub struct QueueView {
-    /// Place among the jobs that may start now; 1 is next. Null in lists, while a job waits to be tried
-    /// again, and behind the first 1000.
-    pub position: Option<i64>,
-    /// Always null in this version: how long the jobs before will run is not known.
-    #[schema(value_type = Option<String>, format = DateTime)]
-    pub estimated_start: Option<Timestamp>,
-}
-
-#[derive(Debug, Serialize, ToSchema)]
-pub struct ProgressView {
-    /// 0 to 1.
-    pub fraction: f64,
-    pub phase: String,
-    pub step: u64,
-    pub total_steps: Option<u64>,
-    /// When the attempt will end if it goes on like this.
-    #[schema(value_type = Option<String>, format = DateTime)]
-    pub eta: Option<Timestamp>,
-}
-
-#[derive(Debug, Serialize, ToSchema)]
-pub struct ResolvedView {
-    pub sources: Vec<String>,
-    pub target: Option<String>,
-    /// The model that `predict` and `evaluate` run.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub model: Option<String>,
-}
-
-/// Why a job failed.
-#[derive(Debug, Serialize, ToSchema)]
-pub struct JobErrorView {
-    pub code: String,
-    pub message: String,
-    pub retryable: bool,
-    /// The place in the spec that has to change.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub pointer: Option<String>,
-    pub attempt: i64,
-    /// A page about the code.
-    pub docs: String,
-}
-
-#[derive(Debug, Serialize, ToSchema)]
-pub struct JobLinks {
-    #[serde(rename = "self")]
-    pub own: String,
-    pub events: String,
-    pub cancel: String,
-    pub metrics: String,
-    /// The file that the job left.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub result: Option<String>,
-    /// The model that the job made.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub model: Option<String>,
-}
 
 /// Which jobs, and how many.
 #[derive(Debug, Default, Deserialize, IntoParams)]
@@ -130,8 +34,15 @@ pub struct JobLinks {
 pub struct ListQuery {
     #[param(value_type = Option<String>, pattern = "^(queued|running|paused|succeeded|failed|cancelled)$")]
     pub state: Option<JobState>,
-    #[param(value_type = Option<String>, pattern = "^(adapt|fine_tune|predict|evaluate)$")]
+    #[param(value_type = Option<String>, pattern = "^(adapt|fine_tune|predict|evaluate|batch)$")]
     pub kind: Option<JobKind>,
+    /// Jobs of this batch.
+    pub parent: Option<String>,
+    /// Labels that they all have, as `team:crm,env:production`.
+    pub labels: Option<String>,
+    /// Created before this time.
+    #[param(value_type = Option<String>, format = DateTime)]
+    pub created_before: Option<Timestamp>,
     /// Items in the answer, 1 to 200; 50 by default.
     #[param(minimum = 1, maximum = 200)]
     pub limit: Option<u32>,
@@ -192,8 +103,8 @@ pub async fn list(
     Query(query): Query<ListQuery>,
     uri: Uri,
 ) -> Result<Response, Problem> {
-    let page = PageQuery { limit: query.limit, cursor: query.cursor }.request("jobs")?;
-    let filter = JobFilter { state: query.state, kind: query.kind };
+    let page = PageQuery { limit: query.limit, cursor: query.cursor.clone() }.request("jobs")?;
+    let filter = query.filter()?;
     let found = app.service.jobs(&tenant, &filter, &page).await?;
     let now = app.service.clock().now();
     Ok(listing(&uri, "jobs", found, |job| JobView::of(job, now)))
@@ -221,25 +132,6 @@ pub async fn read(
         return Ok(known);
     }
     Ok(tagged(&headers, &etag, view(&app, job).await?))
-}
-
-/// Cancel a job.
-///
-/// Once this has answered 202 the job never ends `succeeded`.
-#[utoipa::path(post, path = "/v1/jobs/{id}/cancel", tag = "jobs",
-    params(("id" = String, Path, description = "Id of the job")),
-    responses((status = 202, body = JobView), (status = 200, description = "It was cancelled before", body = JobView)))]
-pub async fn cancel(
-    State(app): State<App>,
-    Tenant(tenant): Tenant,
-    Path(id): Path<String>,
-) -> Result<Response, Problem> {
-    let (status, job) = match app.service.cancel_job(&tenant, job_id(&id)?).await? {
-        CancelledJob::Now(job) => (StatusCode::ACCEPTED, job),
-        CancelledJob::Before(job) => (StatusCode::OK, job),
-    };
-    let etag = etag(job.version);
-    Ok((status, [(header::ETAG, value(&etag))], Json(JobView::of(job, app.service.clock().now()))).into_response())
 }
 
 /// The metrics of a job that has succeeded.
@@ -299,16 +191,20 @@ pub fn job_id(text: &str) -> Result<JobId, ServiceError> {
 
 /// A job must not give what a request would refuse.
 fn may_start(caller: &Caller, request: &JobRequest) -> Result<(), ServiceError> {
-    if request.kind == JobKind::Predict.as_str() { caller.require(Scope::ModelsPredict) } else { Ok(()) }
+    let all = std::iter::once(request).chain(request.jobs.iter().flatten());
+    if all.into_iter().any(|job| job.kind == JobKind::Predict.as_str()) {
+        return caller.require(Scope::ModelsPredict);
+    }
+    Ok(())
 }
 
 /// Writes the job into the request's log line, which so joins the lines of its attempts.
-fn log_job(id: JobId) {
+pub fn log_job(id: JobId) {
     tracing::Span::current().record("job", tracing::field::display(id));
 }
 
 /// The answer to an accepted job: 200 if it was waited for and has ended, else 202.
-async fn accepted(app: &App, job: JobRecord, wait: Option<Duration>) -> Result<Response, Problem> {
+pub async fn accepted(app: &App, job: JobRecord, wait: Option<Duration>) -> Result<Response, Problem> {
     let waited = wait.is_some() && job.state.is_terminal();
     let status = if waited { StatusCode::OK } else { StatusCode::ACCEPTED };
     let location = format!("/v1/jobs/{}", job.id);
@@ -336,6 +232,26 @@ async fn view(app: &App, job: JobRecord) -> Result<JobView, Problem> {
     Ok(view)
 }
 
+impl ListQuery {
+    fn filter(self) -> Result<JobFilter, ServiceError> {
+        let no_label = || {
+            let detail = "names and values are expected, such as team:crm,env:production";
+            ServiceError::parameter(Code::InvalidParameter, "labels", detail)
+        };
+        let labels = self.labels.as_deref().map_or(Ok(BTreeMap::new()), |text| {
+            let pairs = text.split(',').map(|pair| pair.split_once(':').ok_or_else(no_label));
+            pairs.map(|pair| pair.map(|(name, value)| (name.to_owned(), value.to_owned()))).collect()
+        })?;
+        let parent = self.parent.map(|id| parent_id(&id)).transpose()?;
+        Ok(JobFilter { state: self.state, kind: self.kind, parent, labels, created_before: self.created_before })
+    }
+}
+
+/// The id of a batch in a filter.
+pub fn parent_id(text: &str) -> Result<JobId, ServiceError> {
+    text.parse().map_err(|()| ServiceError::parameter(Code::InvalidParameter, "parent", "the id of a job is expected"))
+}
+
 impl WaitQuery {
     fn duration(&self) -> Result<Option<Duration>, ServiceError> {
         match self.wait {
@@ -345,79 +261,5 @@ impl WaitQuery {
             }
             wait => Ok(wait.map(Duration::from_secs)),
         }
-    }
-}
-
-impl JobView {
-    fn of(job: JobRecord, now: Timestamp) -> Self {
-        let own = format!("/v1/jobs/{}", job.id);
-        let text = |v: &Value| v.as_str().map(str::to_owned);
-        let model = job.result.as_ref().and_then(|r| text(&r["model"]));
-        let queued = job.state == JobState::Queued;
-        Self {
-            object: "job",
-            kind: job.kind.as_str(),
-            state: job.state.as_str(),
-            terminal: job.state.is_terminal(),
-            attempt: job.attempt,
-            max_attempts: job.max_attempts,
-            cancel_requested: job.cancel_requested_at.is_some(),
-            priority: job.priority,
-            queue: queued.then_some(QueueView { position: None, estimated_start: None }),
-            progress: ProgressView::of(&job, now),
-            created_at: job.created_at,
-            started_at: job.started_at,
-            finished_at: job.finished_at,
-            resolved: ResolvedView {
-                sources: job.spec["sources"].as_array().into_iter().flatten().filter_map(text).collect(),
-                target: text(&job.spec["target"]),
-                // The spec of a fit has the name of the model that it makes instead.
-                model: matches!(job.kind, JobKind::Predict | JobKind::Evaluate)
-                    .then(|| text(&job.spec["model"]))
-                    .flatten(),
-            },
-            labels: serde_json::from_value(job.spec["labels"].clone()).unwrap_or_default(),
-            links: JobLinks {
-                events: format!("{own}/events"),
-                cancel: format!("{own}/cancel"),
-                metrics: format!("{own}/metrics"),
-                result: job.result.as_ref().and_then(|r| r.get("file")).map(|_| format!("{own}/result")),
-                model: model.map(|m| format!("/v1/models/{m}")),
-                own,
-            },
-            spec: job.spec,
-            result: job.result,
-            // A job that waits for its next attempt still shows why the last one ended.
-            error: job.error.map(JobErrorView::from),
-            id: job.id.to_string(),
-        }
-    }
-}
-
-impl ProgressView {
-    fn of(job: &JobRecord, now: Timestamp) -> Self {
-        let progress = match (&job.progress, job.state) {
-            (_, JobState::Succeeded) => Progress { fraction: 1.0, phase: "succeeded".into(), ..Progress::default() },
-            (Some(progress), JobState::Running | JobState::Failed | JobState::Cancelled) => progress.clone(),
-            (_, state) => {
-                let phase = if state == JobState::Running { "starting" } else { state.as_str() };
-                Progress { phase: phase.into(), ..Progress::default() }
-            }
-        };
-        let running = job.started_at.filter(|_| job.state == JobState::Running && progress.fraction > 0.05);
-        let eta = running.map(|started| {
-            let left = (1.0 - progress.fraction).max(0.0) / progress.fraction;
-            now.plus(now.since(started).mul_f64(left))
-        });
-        let Progress { fraction, phase, step, total_steps } = progress;
-        Self { fraction, phase, step, total_steps, eta }
-    }
-}
-
-impl From<JobError> for JobErrorView {
-    fn from(error: JobError) -> Self {
-        let docs = format!("/docs/errors#{}", error.code);
-        let JobError { code, message, retryable, pointer, attempt } = error;
-        Self { code, message, retryable, pointer, attempt, docs }
     }
 }

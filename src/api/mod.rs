@@ -15,6 +15,8 @@ mod extract;
 mod headers;
 mod health;
 mod idempotency;
+mod job_actions;
+mod job_view;
 mod jobs;
 mod keys;
 pub mod listen;

@@ -9,8 +9,8 @@ use utoipa_axum::routes;
 use utoipa_swagger_ui::{Config, SwaggerUi};
 
 use super::{
-    App, aliases, browse, catalog, deletion, domains, events, health, jobs, keys, metrics, models, openapi, predict,
-    requests, schema_guess, security,
+    App, aliases, browse, catalog, deletion, domains, events, health, job_actions, jobs, keys, metrics, models,
+    openapi, predict, requests, schema_guess, security,
 };
 
 /// All documented routes; a handler cannot be routed without its documentation.
@@ -26,7 +26,11 @@ pub(super) fn documented() -> OpenApiRouter<App> {
         .routes(routes!(schema_guess::guess))
         .routes(routes!(jobs::list, jobs::create))
         .routes(routes!(jobs::read))
-        .routes(routes!(jobs::cancel))
+        .routes(routes!(job_actions::cancel_many))
+        .routes(routes!(job_actions::cancel))
+        .routes(routes!(job_actions::pause))
+        .routes(routes!(job_actions::resume))
+        .routes(routes!(job_actions::retry))
         .routes(routes!(events::events))
         .routes(routes!(events::feed))
         .routes(routes!(jobs::metrics))

@@ -19,7 +19,7 @@ use crate::counters;
 use crate::records::{Clock, SystemClock};
 use crate::service::{Collaborators, Collection, Service};
 use crate::store::{SqliteOptions, SqliteStore, Store};
-use crate::worker::{Executor, WorkerOptions, Workers};
+use crate::worker::{Executor, Workers};
 
 /// A service that runs in this process.
 pub struct RunningServer {
@@ -117,12 +117,7 @@ pub async fn start(options: &Options) -> anyhow::Result<RunningServer> {
     tracing::debug!(removed, "blobs that no record named");
 
     let executor = Executor::new(store.clone(), blobs.clone(), clock.clone(), options.job_memory_bytes);
-    let worker_options = WorkerOptions {
-        job_threads: options.job_threads,
-        crash_limit: options.crash_limit,
-        ..WorkerOptions::default()
-    };
-    let workers = Workers::start(store.clone(), Arc::new(executor), clock.clone(), worker_options);
+    let workers = Workers::start(store.clone(), Arc::new(executor), clock.clone(), options.worker_options());
     let workers = workers.await.context("jobs cannot be rescued")?;
 
     let addr = listener.local_addr()?;

@@ -1,5 +1,7 @@
 //! Jobs, their states, events and errors.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -17,6 +19,8 @@ pub enum JobKind {
     Predict,
     /// Scores a model on a labelled domain.
     Evaluate,
+    /// Starts several jobs at once, and gathers what they did when all have ended.
+    Batch,
 }
 
 /// Where a job stands. Intents (cancel, pause) are not states.
@@ -57,8 +61,16 @@ pub struct JobRecord {
     /// The resolved spec.
     pub spec: Value,
     pub progress: Option<Progress>,
+    /// The blob with the state from which the next attempt goes on.
+    pub checkpoint: Option<String>,
     pub result: Option<Value>,
     pub error: Option<JobError>,
+    pub parent: Option<JobId>,
+    /// The job that this one repeats.
+    pub retry_of: Option<JobId>,
+    pub n_children: i64,
+    /// Children that have not ended; the job waits for them.
+    pub open_children: i64,
 }
 
 /// A job to be stored.
@@ -72,8 +84,11 @@ pub struct NewJob {
     pub deadline_at: Option<Timestamp>,
     pub unique_key: Option<String>,
     pub traceparent: Option<String>,
+    pub retry_of: Option<JobId>,
     pub spec: Value,
     pub created_at: Timestamp,
+    /// Stored with it; they have none of their own.
+    pub children: Vec<NewJob>,
 }
 
 /// The file that a job leaves, to be stored when it completes.
@@ -128,6 +143,11 @@ pub struct JobEvent {
 pub struct JobFilter {
     pub state: Option<JobState>,
     pub kind: Option<JobKind>,
+    pub parent: Option<JobId>,
+    /// Words that the job's own labels have, too.
+    pub labels: BTreeMap<String, String>,
+    /// Created before this.
+    pub created_before: Option<Timestamp>,
 }
 
 /// What was asked of a running job while it ran.
@@ -138,7 +158,8 @@ pub struct Intent {
 }
 
 impl JobKind {
-    pub const ALL: [JobKind; 4] = [JobKind::Adapt, JobKind::FineTune, JobKind::Predict, JobKind::Evaluate];
+    pub const ALL: [JobKind; 5] =
+        [JobKind::Adapt, JobKind::FineTune, JobKind::Predict, JobKind::Evaluate, JobKind::Batch];
 
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -146,6 +167,7 @@ impl JobKind {
             JobKind::FineTune => "fine_tune",
             JobKind::Predict => "predict",
             JobKind::Evaluate => "evaluate",
+            JobKind::Batch => "batch",
         }
     }
 }

@@ -21,5 +21,5 @@ pub use model::{AliasRecord, ModelChange, ModelRecord, ModelVersionRecord, NewAl
 pub use name::{Alias, BadName, ModelReference, Name, Reference, VersionedReference, Which};
 pub use page::{Cursor, PageRequest};
 pub use request::{Earlier, KeyedRequest, Made};
-pub use spec::{AppliedSpec, FileFormat, Include, Risk, StoredSpec};
+pub use spec::{AppliedSpec, BatchSpec, FileFormat, Include, Risk, StoredSpec};
 pub use time::{Clock, ManualClock, Period, SystemClock, Timestamp};

@@ -66,6 +66,19 @@ pub struct AppliedSpec {
     pub labels: BTreeMap<String, String>,
 }
 
+/// What a job of the kind `batch` is: its jobs are jobs of their own.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct BatchSpec {
+    pub kind: JobKind,
+    pub n_jobs: usize,
+    /// How long the job may take from its creation, ISO 8601.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deadline: Option<String>,
+    /// The client's own words about the job.
+    #[serde(default)]
+    pub labels: BTreeMap<String, String>,
+}
+
 /// How the file of a job is written.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

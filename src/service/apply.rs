@@ -75,6 +75,7 @@ impl JobRequest {
             ("/base", self.base.is_some()),
             ("/time_budget", self.time_budget.is_some()),
             ("/risk", self.risk.is_some()),
+            ("/jobs", self.jobs.is_some()),
             ("/seed", kind == JobKind::Predict && self.seed.is_some()),
             ("/format", kind == JobKind::Evaluate && self.format.is_some()),
             ("/include", kind == JobKind::Evaluate && self.include.is_some()),

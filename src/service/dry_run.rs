@@ -34,13 +34,15 @@ impl Service {
     /// All that creating the job would answer, and [`Code::DryRunFailed`] with what the job would fail with before it fits.
     pub async fn dry_run(&self, tenant: &TenantId, request: JobRequest) -> Result<DryRun, ServiceError> {
         let resolved = self.resolved(tenant, request, JobId::at(self.clock.now())).await?;
-        let fits = matches!(resolved.kind, JobKind::Adapt | JobKind::FineTune);
-        let (memory_bytes, method) = if fits {
-            let stored: StoredSpec = serde_json::from_value(resolved.spec.clone()).map_err(ServiceError::internal)?;
-            (Some(self.estimate(tenant, &stored).await?), stored.method.id)
-        } else {
-            (None, String::new())
-        };
+        let method = resolved.spec["method"]["id"].as_str().unwrap_or_default().to_owned();
+        let mut memory_bytes = None;
+        // Jobs of a batch may run one by one; the largest has to fit.
+        for job in std::iter::once(&resolved).chain(resolved.children.iter().map(|(_, child)| child)) {
+            if matches!(job.kind, JobKind::Adapt | JobKind::FineTune) {
+                let stored: StoredSpec = serde_json::from_value(job.spec.clone()).map_err(ServiceError::internal)?;
+                memory_bytes = memory_bytes.max(Some(self.estimate(tenant, &stored).await?));
+            }
+        }
         let limit = self.limits.job_memory_bytes;
         if let Some(asked) = memory_bytes.filter(|asked| *asked > limit) {
             let detail = format!(

@@ -1,4 +1,4 @@
-//! Jobs: accept, read, list, wait, cancel, metrics.
+//! Jobs: accept, read, list, wait, metrics.
 
 use std::time::Duration;
 
@@ -11,22 +11,16 @@ use super::requests::{Once, RequestKey, made_by_same, odd};
 use super::spec::Terms;
 use super::{JobRequest, Page, Service, cut, one_more};
 use crate::records::{
-    Cursor, JobFile, JobFilter, JobId, JobKind, JobRecord, JobState, Made, NewJob, PageRequest, TenantId,
+    Cursor, JobFile, JobFilter, JobId, JobKind, JobRecord, JobState, KeyedRequest, Made, NewJob, PageRequest, TenantId,
+    Timestamp,
 };
-use crate::store::{Cancellation, CreateLimits, Creation};
+use crate::store::{CreateLimits, Creation};
 
 /// What comes with a request besides its document.
 #[derive(Debug, Clone, Default)]
 pub struct NewJobContext {
     pub key: Option<RequestKey>,
     pub traceparent: Option<String>,
-}
-
-/// A cancel that was accepted.
-#[derive(Debug, Clone, PartialEq)]
-pub enum CancelledJob {
-    Now(JobRecord),
-    Before(JobRecord),
 }
 
 /// What a wait is for.
@@ -41,8 +35,30 @@ pub enum Wait {
 /// A request that may become a job.
 pub(super) struct Resolved {
     pub(super) kind: JobKind,
-    terms: Terms,
+    pub(super) terms: Terms,
     pub(super) spec: Value,
+    /// The jobs of a batch.
+    pub(super) children: Vec<(JobId, Resolved)>,
+}
+
+impl Resolved {
+    fn into_new(self, tenant: &TenantId, id: JobId, traceparent: Option<&String>, now: Timestamp) -> NewJob {
+        let children = self.children.into_iter();
+        NewJob {
+            id,
+            tenant: tenant.clone(),
+            kind: self.kind,
+            priority: self.terms.priority,
+            max_attempts: self.terms.max_attempts,
+            deadline_at: self.terms.deadline.as_ref().map(|(_, d)| now.plus(*d)),
+            unique_key: None,
+            traceparent: traceparent.cloned(),
+            retry_of: None,
+            spec: self.spec,
+            created_at: now,
+            children: children.map(|(id, child)| child.into_new(tenant, id, traceparent, now)).collect(),
+        }
+    }
 }
 
 impl Wait {
@@ -60,6 +76,9 @@ impl JobRequest {
     /// # Errors
     /// All that is wrong with the request.
     pub fn check(self) -> Result<(), ServiceError> {
+        if self.kind == JobKind::Batch.as_str() {
+            return self.draft_batch()?.check();
+        }
         match self.use_of_model() {
             Some(kind) => self.draft_use(kind).map(drop),
             None => self.draft().map(drop),
@@ -90,23 +109,25 @@ impl Service {
         if let Some(made) = self.made_before(keyed.as_ref()).await? {
             return self.job_again(tenant, made).await;
         }
-        let Resolved { kind, terms, spec } = self.resolved(tenant, request, id).await?;
-        let new = NewJob {
-            id,
-            tenant: tenant.clone(),
-            kind,
-            priority: terms.priority,
-            max_attempts: terms.max_attempts,
-            deadline_at: terms.deadline.as_ref().map(|(_, d)| now.plus(*d)),
-            unique_key: None,
-            traceparent: context.traceparent,
-            spec,
-            created_at: now,
+        let resolved = self.resolved(tenant, request, id).await?;
+        let new = resolved.into_new(tenant, id, context.traceparent.as_ref(), now);
+        self.store_job(new, keyed).await
+    }
+
+    /// Stores a job, unless its request did so before or it may not wait.
+    pub(super) async fn store_job(
+        &self,
+        new: NewJob,
+        keyed: Option<KeyedRequest>,
+    ) -> Result<Once<JobRecord>, ServiceError> {
+        let tenant = new.tenant.clone();
+        let limits = CreateLimits {
+            max_queued: self.limits.max_queued_jobs,
+            max_queued_of_tenant: self.limits.max_queued_jobs_of_tenant,
         };
-        let limits = CreateLimits { max_queued: self.limits.max_queued_jobs };
         match self.store.create_job(new, keyed, limits).await? {
             Creation::Created(job) => Ok(Once::New(job)),
-            Creation::Earlier(earlier) => self.job_again(tenant, made_by_same(earlier)?).await,
+            Creation::Earlier(earlier) => self.job_again(&tenant, made_by_same(earlier)?).await,
             Creation::Duplicate(other) => {
                 let error = ServiceError::new(Code::JobDuplicate, format!("{other} does the same and has not ended"));
                 Err(ServiceError { job: Some(other), ..error })
@@ -114,17 +135,34 @@ impl Service {
             Creation::QueueFull => {
                 Err(ServiceError::new(Code::QueueFull, "the queue is full; try again when jobs have ended"))
             }
+            Creation::TenantQueueFull => Err(ServiceError::new(
+                Code::QuotaExceeded,
+                "as many jobs of yours wait as may; try again when some have ended",
+            )),
         }
     }
 
     /// The job of an earlier request, as it stands now.
-    async fn job_again(&self, tenant: &TenantId, made: Made) -> Result<Once<JobRecord>, ServiceError> {
+    pub(super) async fn job_again(&self, tenant: &TenantId, made: Made) -> Result<Once<JobRecord>, ServiceError> {
         let Made::Job(id) = made else { return Err(odd()) };
         Ok(Once::Replayed(self.job(tenant, id).await?))
     }
 
     /// Everything that is checked before a job is stored.
     pub(super) async fn resolved(
+        &self,
+        tenant: &TenantId,
+        request: JobRequest,
+        id: JobId,
+    ) -> Result<Resolved, ServiceError> {
+        if request.kind == JobKind::Batch.as_str() {
+            return self.resolve_batch(tenant, request.draft_batch()?).await;
+        }
+        self.resolved_alone(tenant, request, id).await
+    }
+
+    /// A job that starts no others.
+    pub(super) async fn resolved_alone(
         &self,
         tenant: &TenantId,
         request: JobRequest,
@@ -142,7 +180,7 @@ impl Service {
                 (kind, terms, serde_json::to_value(self.resolve(tenant, draft, id).await?))
             }
         };
-        Ok(Resolved { kind, terms, spec: spec.map_err(ServiceError::internal)? })
+        Ok(Resolved { kind, terms, spec: spec.map_err(ServiceError::internal)?, children: Vec::new() })
     }
 
     /// # Errors
@@ -201,20 +239,6 @@ impl Service {
         check_cursor(page, |key| key.parse::<JobId>().is_ok())?;
         let found = self.store.jobs(tenant, filter, &one_more(page)).await?;
         Ok(cut(found, page, |job| job.id.to_string()))
-    }
-
-    /// # Errors
-    /// If there is no such job, or it has succeeded or failed.
-    pub async fn cancel_job(&self, tenant: &TenantId, id: JobId) -> Result<CancelledJob, ServiceError> {
-        match self.store.cancel_job(tenant, id, self.clock.now()).await? {
-            Cancellation::Accepted(job) => Ok(CancelledJob::Now(job)),
-            Cancellation::AlreadyCancelled(job) => Ok(CancelledJob::Before(job)),
-            Cancellation::AlreadyTerminal(job) => {
-                let detail = format!("the job has {} and cannot be cancelled any more", job.state.as_str());
-                Err(ServiceError { job: Some(id), ..ServiceError::new(Code::JobAlreadyTerminal, detail) })
-            }
-            Cancellation::NotFound => Err(no_job(id)),
-        }
     }
 
     /// The file that a job left, with its bytes.

@@ -3,6 +3,7 @@
 
 mod aliases;
 mod apply;
+mod batch;
 mod browse;
 mod catalog;
 mod census;
@@ -13,6 +14,7 @@ mod error;
 mod events;
 mod found;
 mod hub;
+mod job_actions;
 mod jobs;
 mod keys;
 mod model_cache;
@@ -52,7 +54,8 @@ pub use dry_run::DryRun;
 pub use error::{Code, Fault, Place, ServiceError};
 pub use events::{EventPage, EventStream};
 pub use hub::{Line, Told};
-pub use jobs::{CancelledJob, NewJobContext, Wait};
+pub use job_actions::{Accepted, CancelledMany};
+pub use jobs::{NewJobContext, Wait};
 pub use keys::{Caller, FreshKey, NewKey, RotateKey, make_key};
 pub use model_cache::ModelCache;
 pub use models::ModelWithVersion;
@@ -81,6 +84,7 @@ pub struct Limits {
     pub max_predict_rows: usize,
     pub max_queued_jobs: i64,
     pub keep: Keep,
+    pub max_queued_jobs_of_tenant: Option<i64>,
     pub model_cache_bytes: u64,
     pub max_uploads: usize,
 }

@@ -61,6 +61,9 @@ pub struct JobRequest {
     /// What `predict` writes beside each prediction.
     #[serde(default)]
     pub include: Option<Vec<String>>,
+    /// What a `batch` starts.
+    #[serde(default)]
+    pub jobs: Option<Vec<JobRequest>>,
 }
 
 /// A request whose every field holds by itself; what depends on stored data is still open.
@@ -174,6 +177,9 @@ impl JobRequest {
             if given && kind_known {
                 faults.invalid(pointer, "only predict leaves a file; leave this out");
             }
+        }
+        if self.jobs.is_some() && kind_known {
+            faults.invalid("/jobs", "only batch starts other jobs; leave this out");
         }
         let time_budget = self.time_budget.filter(|t| duration(t, "/time_budget", &mut faults).is_some());
         match (target, method) {

@@ -57,6 +57,22 @@ pub enum Creation {
     Duplicate(JobId),
     /// The queue holds as many jobs as it may.
     QueueFull,
+    /// As many jobs of this tenant wait as may.
+    TenantQueueFull,
+}
+
+/// What became of a job that was to be paused, or to go on.
+#[derive(Debug, Clone, PartialEq)]
+#[expect(clippy::large_enum_variant, reason = "there is one a request, which is moved twice")]
+pub enum Pausing {
+    /// Done, or asked of the worker that runs it.
+    Accepted(JobRecord),
+    /// It was so before.
+    Already(JobRecord),
+    /// It is to be cancelled.
+    BeingCancelled(JobRecord),
+    AlreadyTerminal(JobRecord),
+    NotFound,
 }
 
 /// What became of a cancel.
@@ -179,6 +195,16 @@ pub struct FeedBounds {
     pub purged: i64,
 }
 
+/// Who claims, and what holds for whatever is claimed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ClaimTerms {
+    /// Who holds the lease, for operators.
+    pub owner: String,
+    pub lease: Duration,
+    /// Jobs of one tenant that may run at a time, where the tenant has no number of its own.
+    pub max_running_of_tenant: Option<i64>,
+}
+
 /// How many jobs there are in each state that is not terminal, for health and queue positions.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct QueueDepth {
@@ -247,7 +273,19 @@ pub trait Store: Send + Sync + 'static {
         filter: &JobFilter,
         page: &PageRequest,
     ) -> Result<Vec<JobRecord>, StoreError>;
+    /// Reaches the job's children.
     async fn cancel_job(&self, tenant: &TenantId, id: JobId, now: Timestamp) -> Result<Cancellation, StoreError>;
+    /// Several at once; those that are gone or have ended are passed over.
+    async fn cancel_jobs(
+        &self,
+        tenant: &TenantId,
+        ids: Vec<JobId>,
+        now: Timestamp,
+    ) -> Result<Vec<JobRecord>, StoreError>;
+    /// Queued jobs at once, running ones at their next checkpoint; reaches the job's children.
+    async fn pause_job(&self, tenant: &TenantId, id: JobId, now: Timestamp) -> Result<Pausing, StoreError>;
+    /// Reaches the job's children.
+    async fn resume_job(&self, tenant: &TenantId, id: JobId, now: Timestamp) -> Result<Pausing, StoreError>;
     /// Events with `seq > after`, ascending. Empty for another tenant's job.
     async fn events(&self, tenant: &TenantId, id: JobId, after: i64, limit: u32) -> Result<Vec<JobEvent>, StoreError>;
     /// Events of all jobs of a tenant with `feed_seq > after`, ascending.
@@ -275,7 +313,7 @@ pub trait Store: Send + Sync + 'static {
     async fn queue_position(&self, tenant: &TenantId, id: JobId, now: Timestamp) -> Result<Option<i64>, StoreError>;
 
     // Jobs, as workers see them. `None` and `false` mean that the lease is lost: stop, write nothing.
-    async fn claim(&self, owner: &str, now: Timestamp, lease: Duration) -> Result<Option<JobRecord>, StoreError>;
+    async fn claim(&self, terms: &ClaimTerms, now: Timestamp) -> Result<Option<JobRecord>, StoreError>;
     /// Keeps the lease, stores the progress, and tells what was asked meanwhile.
     async fn heartbeat(
         &self,
@@ -284,6 +322,8 @@ pub trait Store: Send + Sync + 'static {
         now: Timestamp,
         until: Timestamp,
     ) -> Result<Option<Intent>, StoreError>;
+    /// Keeps the state from which the next attempt goes on, a blob, and forgives the crashes so far.
+    async fn checkpoint(&self, lease: Lease, blob: &str, data: Value, now: Timestamp) -> Result<bool, StoreError>;
     async fn append_event(&self, lease: Lease, event: &str, data: Value, now: Timestamp) -> Result<bool, StoreError>;
     /// `Some(Succeeded)`, or `Some(Cancelled)` where a cancel came first: then nothing else is stored.
     async fn complete(
@@ -300,7 +340,7 @@ pub trait Store: Send + Sync + 'static {
         backoff: Duration,
         now: Timestamp,
     ) -> Result<Option<JobState>, StoreError>;
-    /// Gives a job back without consuming the attempt, at shutdown.
+    /// Gives a job back without consuming the attempt, at shutdown or because it is to be paused.
     async fn release(&self, lease: Lease, now: Timestamp) -> Result<Option<JobState>, StoreError>;
     /// At the start of a single process every running row is an orphan.
     async fn rescue_all(&self, now: Timestamp, crash_limit: i64) -> Result<Vec<(JobId, JobState)>, StoreError>;
@@ -383,4 +423,6 @@ pub trait Store: Send + Sync + 'static {
 pub struct CreateLimits {
     /// Queued jobs over all tenants.
     pub max_queued: i64,
+    /// Queued jobs of one tenant, where the tenant has no number of its own.
+    pub max_queued_of_tenant: Option<i64>,
 }

@@ -99,7 +99,7 @@ fn write(loaded: &Loaded, observer: &dyn Observer, memory_bytes: u64) -> Result<
     let copies = 1 + u64::from(spec.include.contains(&Include::SourceOnly));
     // One more for what the row is called.
     let numbers = n_rows as u64 * (1 + copies * (1 + model.manifest().classes.len() as u64));
-    ctx.reserve("predict", numbers.saturating_mul(BYTES_PER_NUMBER)).map_err(of_fit)?;
+    ctx.admit("the file", numbers.saturating_mul(BYTES_PER_NUMBER)).map_err(of_fit)?;
     ctx.phase("predict").map_err(of_fit)?;
     let began = ctx.elapsed();
     let id_column = target.roles.iter().position(|role| *role == Role::Id);

@@ -1,5 +1,6 @@
 //! The runner's side of an attempt: where it computes, what it reports, and how it learns to stop.
 
+use std::cell::Cell;
 use std::ops::RangeInclusive;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -11,6 +12,7 @@ use rayon::ThreadPool;
 use serde_json::{Map, Value, json};
 use tokio::sync::oneshot;
 
+use super::checkpoints::Checkpoints;
 use super::errors::{IO_ERROR, PANIC, job_error};
 use super::threads::{BusySlot, Slot};
 use crate::records::{Clock, JobError, Progress, Timestamp};
@@ -27,6 +29,9 @@ struct Shared {
     slot: Arc<BusySlot>,
     pool: OnceLock<ThreadPool>,
     reports: Mutex<Reports>,
+    checkpoints: Checkpoints,
+    /// What an earlier attempt left, until the runner asks for it.
+    resume: Mutex<Option<Vec<u8>>>,
 }
 
 /// What was reported since the supervisor last looked. Bounded: later values replace earlier ones.
@@ -41,6 +46,10 @@ struct Reports {
 /// Names in one metrics event; a method that reports more is cut short, not the database.
 const METRIC_NAMES: usize = 64;
 
+/// Phases of a job whose memory others have, and when it got it.
+const WAITING_FOR_MEMORY: &str = "waiting_for_memory";
+const ADMITTED: &str = "admitted";
+
 /// What there is to write since the last time.
 #[derive(Default)]
 pub(super) struct News {
@@ -51,7 +60,12 @@ pub(super) struct News {
 
 impl AttemptHandle {
     #[expect(clippy::disallowed_methods, reason = "the elapsed time of a fit is monotonic; the fit itself is given it")]
-    pub(super) fn new(slot: Slot, clock: Arc<dyn Clock>, deadline: Option<Timestamp>) -> Self {
+    pub(super) fn new(
+        slot: Slot,
+        clock: Arc<dyn Clock>,
+        deadline: Option<Timestamp>,
+        checkpoint_every: Duration,
+    ) -> Self {
         let reports = Reports {
             progress: Progress::default(),
             window: 0.0..=1.0,
@@ -67,6 +81,8 @@ impl AttemptHandle {
             slot: Arc::new(slot.occupy()),
             pool: OnceLock::new(),
             reports: Mutex::new(reports),
+            checkpoints: Checkpoints::new(checkpoint_every),
+            resume: Mutex::default(),
         }))
     }
 
@@ -101,6 +117,20 @@ impl AttemptHandle {
     /// The following steps fill this part of the progress bar; without it each phase fills the whole.
     pub fn window(&self, part: RangeInclusive<f64>) {
         self.reports().window = part;
+    }
+
+    /// The work may go on from this state, which an earlier attempt left.
+    pub fn resume_from(&self, state: Vec<u8>) {
+        *self.0.resume.lock().unwrap_or_else(PoisonError::into_inner) = Some(state);
+    }
+
+    pub(super) fn checkpoints(&self) -> &Checkpoints {
+        &self.0.checkpoints
+    }
+
+    /// How far the attempt says it is, 0 to 1.
+    pub(super) fn fraction(&self) -> f64 {
+        self.reports().progress.fraction
     }
 
     /// Asks the runner to stop.
@@ -187,6 +217,29 @@ impl Observer for AttemptHandle {
 
     fn elapsed(&self) -> Duration {
         self.0.started.elapsed()
+    }
+
+    fn admit(&self, bytes: u64) -> Result<(), FitError> {
+        let mut told = Cell::new(false);
+        let wait = || {
+            if !told.replace(true) {
+                self.report(Report::Phase(WAITING_FOR_MEMORY));
+            }
+            self.check()
+        };
+        self.0.slot.admit(bytes, &wait)?;
+        if *told.get_mut() {
+            self.report(Report::Phase(ADMITTED));
+        }
+        Ok(())
+    }
+
+    fn resume(&self) -> Option<Vec<u8>> {
+        self.0.resume.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    fn checkpoint(&self, state: &dyn Fn() -> Vec<u8>) {
+        self.0.checkpoints.offer(state);
     }
 }
 

@@ -10,6 +10,7 @@ use crate::records::{JobError, JobId, JobRecord};
 use crate::store::StoreError;
 
 pub const CANCELLED: &str = "job.cancelled";
+pub const CHILDREN_FAILED: &str = "job.children_failed";
 pub const DATA_DEGENERATE: &str = "job.data_degenerate";
 pub const DEADLINE_EXCEEDED: &str = "job.deadline_exceeded";
 pub const DISK_FULL: &str = "job.disk_full";
@@ -24,8 +25,9 @@ pub const STORAGE_UNAVAILABLE: &str = "job.storage_unavailable";
 pub const WORKER_LOST: &str = "job.worker_lost";
 
 /// Every code with whether another attempt may help. What the data or the spec cause does not go away.
-pub const CODES: [(&str, bool); 13] = [
+pub const CODES: [(&str, bool); 14] = [
     (CANCELLED, false),
+    (CHILDREN_FAILED, false),
     (DATA_DEGENERATE, false),
     (DEADLINE_EXCEEDED, false),
     (DISK_FULL, true),

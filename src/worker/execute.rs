@@ -37,7 +37,7 @@ const PHASES: [(&str, f64); 7] = [
 
 /// Runs the jobs of the service.
 pub struct Executor {
-    store: Arc<dyn Store>,
+    pub(super) store: Arc<dyn Store>,
     pub(super) blobs: Blobs,
     clock: Arc<dyn Clock>,
     /// What one fit may take beyond its input.
@@ -113,7 +113,12 @@ impl Runner for Executor {
         match job.kind {
             JobKind::Adapt | JobKind::FineTune => self.make(job, handle).await,
             JobKind::Predict | JobKind::Evaluate => self.apply(job, handle).await,
+            JobKind::Batch => self.gather(&job, &handle).await,
         }
+    }
+
+    async fn keep(&self, state: Bytes) -> Result<String, JobError> {
+        Ok(self.blobs.put(state).await?.as_str().to_owned())
     }
 }
 
@@ -126,6 +131,13 @@ impl Executor {
         let began = observer.elapsed();
         observer.report(Report::Phase("load"));
         let loaded = self.load(&job.tenant, &stored, &handle).await?;
+        if let Some(checkpoint) = &job.checkpoint {
+            match self.blob(checkpoint).await {
+                Ok(state) => handle.resume_from(state.to_vec()),
+                // The work is not lost with it, only begun anew.
+                Err(error) => tracing::warn!(code = error.code, message = error.message, "a checkpoint cannot be read"),
+            }
+        }
         let load_time = observer.elapsed().saturating_sub(began);
 
         let (memory_bytes, job_id) = (self.memory_bytes, job.id.to_string());
@@ -268,6 +280,18 @@ impl Observer for Phased {
 
     fn elapsed(&self) -> Duration {
         self.0.elapsed()
+    }
+
+    fn admit(&self, bytes: u64) -> Result<(), FitError> {
+        self.0.admit(bytes)
+    }
+
+    fn resume(&self) -> Option<Vec<u8>> {
+        self.0.resume()
+    }
+
+    fn checkpoint(&self, state: &dyn Fn() -> Vec<u8>) {
+        self.0.checkpoint(state);
     }
 }
 

@@ -6,10 +6,13 @@
 //! says so; from then on the fence keeps out whatever the runner still does, and the slot is free when
 //! its computation returns.
 
+mod admission;
 mod apply;
 mod attempt;
+mod checkpoints;
 pub mod errors;
 mod execute;
+mod gather;
 mod memory;
 mod supervise;
 mod threads;
@@ -18,6 +21,7 @@ mod workers;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use bytes::Bytes;
 
 use crate::records::{JobError, JobRecord};
 use crate::store::Completion;
@@ -35,6 +39,12 @@ pub trait Runner: Send + Sync + 'static {
     /// # Errors
     /// Why the attempt failed; [`errors::job_error`] decides whether it is worth another.
     async fn run(&self, job: JobRecord, handle: AttemptHandle) -> Result<Completion, JobError>;
+
+    /// Stores state that the attempt offered, and names the blob that holds it.
+    ///
+    /// # Errors
+    /// Why it cannot be stored.
+    async fn keep(&self, state: Bytes) -> Result<String, JobError>;
 }
 
 /// What may be chosen about the workers.
@@ -53,6 +63,16 @@ pub struct WorkerOptions {
     pub sweep_every: Duration,
     /// Between tries to commit the end of an attempt when the database does not answer; doubled at each.
     pub commit_retry: Duration,
+    /// Between checkpoints of a job that offers them: as much work is lost in a crash.
+    pub checkpoint_every: Duration,
+    /// How long a job that offers checkpoints may take for the next before it is paused at the last.
+    pub pause_grace: Duration,
+    /// The same at shutdown, which has eight seconds in all.
+    pub shutdown_grace: Duration,
+    /// Bytes that all attempts may ask for together.
+    pub memory_bytes: u64,
+    /// Jobs of one tenant that may run at a time, where the tenant has no number of its own.
+    pub max_running_of_tenant: Option<i64>,
     /// Who holds the lease, for operators.
     pub owner: String,
 }
@@ -66,6 +86,11 @@ impl Default for WorkerOptions {
             heartbeat_every: Duration::from_secs(1),
             sweep_every: Duration::from_millis(500),
             commit_retry: Duration::from_millis(100),
+            checkpoint_every: Duration::from_secs(30),
+            pause_grace: Duration::from_secs(30),
+            shutdown_grace: Duration::from_secs(2),
+            memory_bytes: 8 << 30,
+            max_running_of_tenant: None,
             owner: format!("adaptd-{}", std::process::id()),
         }
     }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::FutureExt as _;
+use serde_json::json;
 use tokio::sync::broadcast::error::RecvError;
 use tokio::time::{Instant, MissedTickBehavior, interval_at};
 use tokio_util::sync::CancellationToken;
@@ -37,7 +38,15 @@ enum End {
     Cancelled,
     PastDeadline,
     LeaseLost,
-    Shutdown,
+    /// It is to be paused, or the process ends: the job is given back, with its last checkpoint.
+    Parting,
+}
+
+/// What the record says of a running attempt.
+enum Asked {
+    Nothing,
+    Pause,
+    End(End),
 }
 
 /// Runs one attempt to its end, and writes one line about it.
@@ -45,7 +54,7 @@ pub(super) async fn attempt(house: House, job: JobRecord, slot: Slot) {
     let span = tracing::info_span!(
         "attempt", job = %job.id, attempt = job.attempt, kind = job.kind.as_str(), traceparent = job.traceparent
     );
-    let handle = AttemptHandle::new(slot, house.clock.clone(), job.deadline_at);
+    let handle = AttemptHandle::new(slot, house.clock.clone(), job.deadline_at, house.options.checkpoint_every);
     let timer = handle.clone();
     let kind = job.kind.as_str();
     let supervised = async {
@@ -91,7 +100,7 @@ impl Supervisor {
             },
             End::Cancelled => self.fail(job_error(CANCELLED, "cancelled as asked")).await,
             End::PastDeadline => self.fail(job_error(DEADLINE_EXCEEDED, "the deadline passed while the job ran")).await,
-            End::Shutdown => self.committed(|| self.house.store.release(self.lease, self.house.clock.now())).await,
+            End::Parting => self.committed(|| self.house.store.release(self.lease, self.house.clock.now())).await,
             End::LeaseLost => Ok(None),
         }
     }
@@ -104,20 +113,65 @@ impl Supervisor {
         let mut run = Box::pin(AssertUnwindSafe(runner.run(self.job.clone(), self.handle.clone())).catch_unwind());
         let mut beats = interval_at(Instant::now() + options.heartbeat_every, options.heartbeat_every);
         beats.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        if let Some(end) = self.asked().await {
-            return end;
-        }
+        // Until when the next checkpoint is waited for, once the attempt is to part.
+        let mut parting = match self.asked().await {
+            Asked::End(end) => return end,
+            Asked::Pause => return End::Parting,
+            Asked::Nothing => None,
+        };
         loop {
-            let end = tokio::select! {
+            let asked = tokio::select! {
                 // In this order, so that what is finished is not thrown away.
                 biased;
-                outcome = &mut run => Some(End::Finished(Box::new(self.finished(outcome).await))),
-                () = shutdown.cancelled() => Some(End::Shutdown),
+                outcome = &mut run => Asked::End(End::Finished(Box::new(self.finished(outcome).await))),
+                () = self.handle.checkpoints().made() => match self.keep().await {
+                    Asked::Nothing if parting.is_some() => Asked::End(End::Parting),
+                    asked => asked,
+                },
+                () = shutdown.cancelled(), if parting.is_none() => {
+                    match self.part_within(options.shutdown_grace) {
+                        Some(until) => parting = Some(until),
+                        None => return End::Parting,
+                    }
+                    Asked::Nothing
+                }
+                () = until(parting) => Asked::End(End::Parting),
                 () = self.change(&mut changes) => self.asked().await,
                 _ = beats.tick() => self.beat().await,
             };
-            if let Some(end) = end {
-                return end;
+            match asked {
+                Asked::Nothing => {}
+                Asked::End(end) => return end,
+                Asked::Pause if parting.is_some() => {}
+                Asked::Pause => match self.part_within(options.pause_grace) {
+                    Some(until) => parting = Some(until),
+                    None => return End::Parting,
+                },
+            }
+        }
+    }
+
+    /// Asks for a checkpoint; until when it is waited for, `None` where there will be none.
+    fn part_within(&self, grace: Duration) -> Option<Instant> {
+        self.handle.checkpoints().ask().then(|| Instant::now() + grace)
+    }
+
+    /// Keeps the state that the runner offered.
+    async fn keep(&self) -> Asked {
+        let Some(state) = self.handle.checkpoints().take() else { return Asked::Nothing };
+        let House { store, runner, clock, .. } = &self.house;
+        let data = json!({"fraction": self.handle.fraction(), "n_bytes": state.len()});
+        let kept = match runner.keep(state.into()).await {
+            Ok(blob) => store.checkpoint(self.lease, &blob, data, clock.now()).await.map_err(JobError::from),
+            Err(error) => Err(error),
+        };
+        match kept {
+            Ok(true) => Asked::Nothing,
+            Ok(false) => Asked::End(End::LeaseLost),
+            Err(error) => {
+                // What is lost is time: the job goes on, and the last checkpoint stays.
+                tracing::warn!(code = error.code, message = error.message, "a checkpoint was not stored");
+                Asked::Nothing
             }
         }
     }
@@ -147,31 +201,32 @@ impl Supervisor {
     }
 
     /// Looks whether the record asks the attempt to end. Reads only: most changes are the attempt's own.
-    async fn asked(&self) -> Option<End> {
-        let job = self.house.store.job(&self.job.tenant, self.job.id).await.ok()?;
-        match job {
-            Some(job) if job.state == JobState::Running && job.lease_token == self.lease.token => {
-                job.cancel_requested_at.map(|_| End::Cancelled)
+    async fn asked(&self) -> Asked {
+        match self.house.store.job(&self.job.tenant, self.job.id).await {
+            Ok(Some(job)) if job.state == JobState::Running && job.lease_token == self.lease.token => {
+                asked_by(job.cancel_requested_at.is_some(), job.pause_requested_at.is_some())
             }
-            _ => Some(End::LeaseLost),
+            Ok(_) => Asked::End(End::LeaseLost),
+            // The next heartbeat asks again.
+            Err(_) => Asked::Nothing,
         }
     }
 
-    async fn beat(&self) -> Option<End> {
+    async fn beat(&self) -> Asked {
         if self.handle.is_past_deadline() {
-            return Some(End::PastDeadline);
+            return Asked::End(End::PastDeadline);
         }
         let now = self.house.clock.now();
         let News { progress, events } = self.handle.news();
         let beat = self.house.store.heartbeat(self.lease, progress, now, now.plus(self.house.options.lease));
         // Together, so that they share a commit; they are queued in this order.
         match futures::future::join(beat, self.append(events)).await.0 {
-            Ok(Some(intent)) => intent.cancel.then_some(End::Cancelled),
-            Ok(None) => Some(End::LeaseLost),
+            Ok(Some(intent)) => asked_by(intent.cancel, intent.pause),
+            Ok(None) => Asked::End(End::LeaseLost),
             Err(e) => {
                 // One process: nobody takes the job away for a late heartbeat.
                 tracing::warn!(error = %e, "a heartbeat was not stored");
-                None
+                Asked::Nothing
             }
         }
     }
@@ -222,5 +277,21 @@ impl Supervisor {
                 outcome => return outcome,
             }
         }
+    }
+}
+
+fn asked_by(cancel: bool, pause: bool) -> Asked {
+    match (cancel, pause) {
+        (true, _) => Asked::End(End::Cancelled),
+        (false, true) => Asked::Pause,
+        (false, false) => Asked::Nothing,
+    }
+}
+
+/// Returns at that time, or never.
+async fn until(time: Option<Instant>) {
+    match time {
+        Some(time) => tokio::time::sleep_until(time).await,
+        None => std::future::pending().await,
     }
 }

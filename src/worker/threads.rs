@@ -3,12 +3,14 @@
 //! Each attempt has a pool of its own. In one shared pool, a job that waits for a part of its own work
 //! may be handed another job's whole computation and be held up until that ends.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
+use adaptation::context::FitError;
 use rayon::{ThreadPool, ThreadPoolBuildError, ThreadPoolBuilder};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use super::admission::{MemoryBudget, Share};
 use super::memory::Watch;
 
 /// How much the compute threads give way to the threads that answer requests.
@@ -26,6 +28,7 @@ pub(super) struct Slots {
     n_running: Arc<AtomicUsize>,
     /// Attempts that have begun in this process.
     n_begun: Arc<AtomicUsize>,
+    memory: MemoryBudget,
 }
 
 /// One place, taken.
@@ -39,18 +42,22 @@ pub(super) struct BusySlot {
     slot: Slot,
     /// Threads for the attempt: all for a lone one, a share where others run.
     n_threads: usize,
+    /// Given back with the place.
+    memory: Mutex<Vec<Share>>,
     /// Of an attempt that began alone: how many had begun with it, and the watch over memory.
     alone: Option<(usize, Watch)>,
 }
 
 impl Slots {
-    pub(super) fn new(n_threads: usize) -> Self {
+    /// Places for so many attempts, which share so many bytes.
+    pub(super) fn new(n_threads: usize, memory_bytes: u64) -> Self {
         let n_threads = n_threads.max(1);
         Self {
             semaphore: Arc::new(Semaphore::new(n_threads)),
             n_threads,
             n_running: Arc::default(),
             n_begun: Arc::default(),
+            memory: MemoryBudget::new(memory_bytes),
         }
     }
 
@@ -67,7 +74,8 @@ impl Slot {
         let n_running = self.slots.n_running.fetch_add(1, Ordering::Relaxed) + 1;
         let n_begun = self.slots.n_begun.fetch_add(1, Ordering::Relaxed) + 1;
         let alone = if n_running == 1 { Watch::begin().map(|watch| (n_begun, watch)) } else { None };
-        BusySlot { n_threads: (self.slots.n_threads / n_running).max(1), alone, slot: self }
+        let n_threads = (self.slots.n_threads / n_running).max(1);
+        BusySlot { n_threads, memory: Mutex::default(), alone, slot: self }
     }
 }
 
@@ -78,6 +86,13 @@ impl BusySlot {
         let (n_begun, watch) = self.alone.as_ref()?;
         let still_alone = self.slot.slots.n_begun.load(Ordering::Relaxed) == *n_begun;
         if still_alone { watch.peak() } else { None }
+    }
+
+    /// Takes a share of the memory of all attempts; waits for it as long as `wait` has it wait.
+    pub(super) fn admit(&self, bytes: u64, wait: &dyn Fn() -> Result<(), FitError>) -> Result<(), FitError> {
+        let share = self.slot.slots.memory.take(bytes, wait)?;
+        self.memory.lock().unwrap_or_else(PoisonError::into_inner).push(share);
+        Ok(())
     }
 
     /// Starts the attempt's threads.

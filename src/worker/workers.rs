@@ -14,7 +14,7 @@ use super::supervise::{House, attempt};
 use super::threads::Slots;
 use super::{Runner, WorkerOptions};
 use crate::records::Clock;
-use crate::store::{Commits, Store, StoreError};
+use crate::store::{ClaimTerms, Commits, Store, StoreError};
 
 /// Threads of the runtime: supervisors only wait, a second thread is for a runner that does not.
 const SUPERVISOR_THREADS: usize = 2;
@@ -105,7 +105,7 @@ struct Claiming {
 
 impl Claiming {
     async fn run(mut self) {
-        let slots = Slots::new(self.house.options.job_threads);
+        let slots = Slots::new(self.house.options.job_threads, self.house.options.memory_bytes);
         let mut attempts = JoinSet::new();
         let mut sweeps = interval(self.house.options.sweep_every);
         sweeps.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -146,7 +146,12 @@ impl Claiming {
 
     async fn claim(&self) -> Option<crate::records::JobRecord> {
         let House { store, clock, options, .. } = &self.house;
-        match store.claim(&options.owner, clock.now(), options.lease).await {
+        let terms = ClaimTerms {
+            owner: options.owner.clone(),
+            lease: options.lease,
+            max_running_of_tenant: options.max_running_of_tenant,
+        };
+        match store.claim(&terms, clock.now()).await {
             Ok(job) => job,
             Err(e) => {
                 tracing::error!(error = %e, "no job could be claimed");

@@ -69,6 +69,23 @@ pub trait Observer: Send + Sync {
 
     /// Time since the fit began, from whatever clock the caller has.
     fn elapsed(&self) -> Duration;
+
+    /// Asks for memory before it is taken, once for the whole work; may wait until others have given some back.
+    ///
+    /// # Errors
+    /// Where there will never be so much, and whatever [`Observer::check`] says meanwhile.
+    fn admit(&self, _bytes: u64) -> Result<(), FitError> {
+        Ok(())
+    }
+
+    /// What an earlier attempt at the same work offered as its state; asked once, before the work begins.
+    fn resume(&self) -> Option<Vec<u8>> {
+        None
+    }
+
+    /// Offers the state from which the work can go on later. `state` is called only where it is wanted, so that offering
+    /// often costs nothing.
+    fn checkpoint(&self, _state: &dyn Fn() -> Vec<u8>) {}
 }
 
 /// An observer that hears nothing and never stops anything, for tests and small scripts.
@@ -88,7 +105,7 @@ impl Observer for Silent {
 }
 
 /// Stops and tells the time like another observer, and hears nothing: for one of many fits whose own
-/// steps would drown those of the whole.
+/// steps would drown those of the whole, and whose state is not the state of the whole.
 struct Muted<'a>(&'a dyn Observer);
 
 impl Observer for Muted<'_> {
@@ -176,6 +193,27 @@ impl<'a> Ctx<'a> {
 
     pub fn elapsed(&self) -> Duration {
         self.observer.elapsed()
+    }
+
+    /// Asks for all memory that the work will take beyond its input, and waits for it where the caller has it wait.
+    ///
+    /// # Errors
+    /// [`FitError::OutOfMemoryBudget`] where the bound does not allow it, and what the caller says.
+    pub fn admit(&mut self, what: &'static str, bytes: u64) -> Result<(), FitError> {
+        self.reserve(what, bytes)?;
+        self.observer.admit(bytes)
+    }
+
+    /// What an earlier attempt at the same work offered last.
+    pub fn resume(&self) -> Option<Vec<u8>> {
+        self.observer.resume()
+    }
+
+    /// Offers the state from which the work can go on later, and stops where the caller asked for it. The result must be
+    /// the same bits, whether it was reached at once or from here.
+    pub fn checkpoint(&mut self, state: &dyn Fn() -> Vec<u8>) -> Result<(), FitError> {
+        self.observer.checkpoint(state);
+        self.observer.check()
     }
 
     /// Runs `work` in a context of the same seed, bounds and stops whose reports nobody hears.

@@ -92,7 +92,8 @@ pub(super) async fn model(
 pub(super) async fn names_blob(readers: &SqlitePool, blob: &str) -> Result<bool, StoreError> {
     let sql = "SELECT EXISTS (SELECT 1 FROM domain_versions WHERE blob = ?1)
       OR EXISTS (SELECT 1 FROM model_versions WHERE blob = ?1)
-      OR EXISTS (SELECT 1 FROM job_files WHERE blob = ?1) AS named";
+      OR EXISTS (SELECT 1 FROM job_files WHERE blob = ?1)
+      OR EXISTS (SELECT 1 FROM jobs WHERE checkpoint_ref = ?1) AS named";
     Ok(sqlx::query(sql).bind(blob).fetch_one(readers).await?.try_get("named")?)
 }
 

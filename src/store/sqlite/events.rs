@@ -56,17 +56,36 @@ pub(super) async fn append_state(
     event: StateEvent<'_>,
     now: Timestamp,
 ) -> Result<(), StoreError> {
-    let data = event.data();
+    append(tx, job, "state", event.data(), now).await?;
+    if event.state.is_terminal() {
+        tell_parent(tx, job, event.state, now).await?;
+    }
+    Ok(())
+}
+
+async fn append(tx: &mut Tx, job: JobId, event: &str, data: Value, now: Timestamp) -> Result<(), StoreError> {
     let sql = concat!(append!(), " WHERE j.id = ?1 RETURNING tenant_id, seq, feed_seq");
     let row = sqlx::query(sql)
         .bind(job.to_string())
         .bind(now.millis())
-        .bind("state")
+        .bind(event)
         .bind(rows::to_json(&data)?)
         .fetch_optional(&mut tx.connection)
         .await?;
     let row = row.ok_or_else(|| StoreError::Corrupt(format!("no row of {job} for its event")))?;
-    tell(tx, &row, job, New { at: now, event: "state", data })
+    tell(tx, &row, job, New { at: now, event, data })
+}
+
+/// Tells a job that waits for its children that one of them has ended.
+async fn tell_parent(tx: &mut Tx, child: JobId, state: JobState, now: Timestamp) -> Result<(), StoreError> {
+    let sql = "SELECT p.id, p.n_children, p.open_children FROM jobs c JOIN jobs p ON p.id = c.parent_id
+      WHERE c.id = ?1 AND p.state IN ('queued', 'paused')";
+    let row = sqlx::query(sql).bind(child.to_string()).fetch_optional(&mut tx.connection).await?;
+    let Some(row) = row else { return Ok(()) };
+    let parent: JobId = rows::parsed(&row, "id")?;
+    let data = json!({"child": child, "state": state.as_str(), "open": row.try_get::<i64, _>("open_children")?,
+                      "total": row.try_get::<i64, _>("n_children")?});
+    append(tx, parent, "child", data, now).await
 }
 
 /// An event of a running attempt; false where the lease is lost.

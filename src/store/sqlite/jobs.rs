@@ -1,21 +1,20 @@
-//! Jobs as clients see them: create, read, list, cancel.
+//! Jobs as clients see them: create, read, list.
 
 use sqlx::Row as _;
 use sqlx::sqlite::SqlitePool;
 
-use super::super::{COUNTED_QUEUE, Cancellation, CreateLimits, Creation, QueueDepth, StoreError};
+use super::super::{COUNTED_QUEUE, CreateLimits, Creation, QueueDepth, StoreError};
 use super::events::{StateEvent, append_state};
 use super::writer::Tx;
 use super::{requests, rows};
 use crate::records::{
-    JobError, JobFilter, JobId, JobKind, JobRecord, JobState, KeyedRequest, Made, NewJob, PageRequest, TenantId,
-    Timestamp,
+    JobFilter, JobId, JobKind, JobRecord, JobState, KeyedRequest, Made, NewJob, PageRequest, TenantId, Timestamp,
 };
 
 /// Sorts after every id, which begins with a letter.
 const AFTER_EVERY_ID: &str = "~";
 
-const ONE: &str = "SELECT * FROM jobs WHERE id = ?1 AND tenant_id = ?2";
+pub(super) const ONE: &str = "SELECT * FROM jobs WHERE id = ?1 AND tenant_id = ?2";
 
 pub(super) async fn create(
     tx: &mut Tx,
@@ -31,17 +30,34 @@ pub(super) async fn create(
     if let Some(duplicate) = unfinished_duplicate(tx, &new).await? {
         return Ok(Creation::Duplicate(duplicate));
     }
-    let sql = "SELECT coalesce(sum(n), 0) AS n FROM job_counts WHERE state = 'queued'";
-    let queued: i64 = sqlx::query(sql).fetch_one(&mut tx.connection).await?.try_get("n")?;
-    if queued >= limits.max_queued {
-        return Ok(Creation::QueueFull);
+    if let Some(refusal) = queue_is_full(tx, &new, limits).await? {
+        return Ok(refusal);
     }
-    let record = insert(tx, &new).await?;
+    let record = insert(tx, &new, None).await?;
     if let Some(request) = &request {
         requests::remember(tx, request, Made::Job(new.id)).await?;
     }
     append_state(tx, new.id, StateEvent::of(JobState::Queued), new.created_at).await?;
+    for child in &new.children {
+        insert(tx, child, Some(new.id)).await?;
+        append_state(tx, child.id, StateEvent::of(JobState::Queued), child.created_at).await?;
+    }
     Ok(Creation::Created(record))
+}
+
+/// Whether the job and its children are more than may wait.
+async fn queue_is_full(tx: &mut Tx, new: &NewJob, limits: CreateLimits) -> Result<Option<Creation>, StoreError> {
+    let sql = "SELECT coalesce(sum(c.n), 0) AS of_all, coalesce(sum(c.n) FILTER (WHERE c.tenant_id = ?1), 0) AS own,
+        (SELECT max_queued FROM tenants WHERE id = ?1) AS bound
+      FROM job_counts c WHERE c.state = 'queued'";
+    let row = sqlx::query(sql).bind(&new.tenant.0).fetch_one(&mut tx.connection).await?;
+    let more = i64::try_from(1 + new.children.len()).unwrap_or(i64::MAX);
+    if row.try_get::<i64, _>("of_all")?.saturating_add(more) > limits.max_queued {
+        return Ok(Some(Creation::QueueFull));
+    }
+    let bound = row.try_get::<Option<i64>, _>("bound")?.or(limits.max_queued_of_tenant);
+    let own = row.try_get::<i64, _>("own")?.saturating_add(more);
+    Ok(bound.is_some_and(|bound| own > bound).then_some(Creation::TenantQueueFull))
 }
 
 async fn unfinished_duplicate(tx: &mut Tx, new: &NewJob) -> Result<Option<JobId>, StoreError> {
@@ -52,10 +68,10 @@ async fn unfinished_duplicate(tx: &mut Tx, new: &NewJob) -> Result<Option<JobId>
     query.fetch_optional(&mut tx.connection).await?.map(|row| rows::parsed(&row, "id")).transpose()
 }
 
-async fn insert(tx: &mut Tx, new: &NewJob) -> Result<JobRecord, StoreError> {
+async fn insert(tx: &mut Tx, new: &NewJob, parent: Option<JobId>) -> Result<JobRecord, StoreError> {
     let sql = "INSERT INTO jobs (id, tenant_id, kind, state, priority, run_at, max_attempts, created_at,
-        deadline_at, unique_key, traceparent, spec)
-      VALUES (?1, ?2, ?3, 'queued', ?4, ?5, ?6, ?5, ?7, ?8, ?9, ?10) RETURNING *";
+        deadline_at, unique_key, traceparent, spec, retry_of, parent_id, n_children, open_children)
+      VALUES (?1, ?2, ?3, 'queued', ?4, ?5, ?6, ?5, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?13) RETURNING *";
     let row = sqlx::query(sql)
         .bind(new.id.to_string())
         .bind(&new.tenant.0)
@@ -67,6 +83,9 @@ async fn insert(tx: &mut Tx, new: &NewJob) -> Result<JobRecord, StoreError> {
         .bind(&new.unique_key)
         .bind(&new.traceparent)
         .bind(rows::to_json(&new.spec)?)
+        .bind(new.retry_of.map(|id| id.to_string()))
+        .bind(parent.map(|id| id.to_string()))
+        .bind(i64::try_from(new.children.len()).unwrap_or(i64::MAX))
         .fetch_one(&mut tx.connection)
         .await?;
     rows::job(&row)
@@ -83,15 +102,28 @@ pub(super) async fn list(
     filter: &JobFilter,
     page: &PageRequest,
 ) -> Result<Vec<JobRecord>, StoreError> {
-    // Two statements, so that each walks its index from the cursor; kinds are few and are filtered on the way.
-    let sql = match filter.state {
-        Some(_) => {
-            "SELECT * FROM jobs WHERE tenant_id = ?1 AND id < ?2 AND (?3 IS NULL OR kind = ?3)
-               AND state = ?4 ORDER BY id DESC LIMIT ?5"
+    // A statement for each index to walk from the cursor; what else is asked for is filtered on the way.
+    let sql = match (filter.parent, filter.state) {
+        (Some(_), _) => {
+            "SELECT * FROM jobs WHERE parent_id = ?7 AND tenant_id = ?1 AND id < ?2 AND (?3 IS NULL OR kind = ?3)
+               AND (?4 IS NULL OR state = ?4) AND (?5 IS NULL OR created_at < ?5)
+               AND NOT EXISTS (SELECT 1 FROM json_each(?6) AS w WHERE
+                 (SELECT l.value FROM json_each(jobs.spec, '$.labels') AS l WHERE l.key = w.key) IS NOT w.value)
+             ORDER BY id DESC LIMIT ?8"
         }
-        None => {
+        (None, Some(_)) => {
             "SELECT * FROM jobs WHERE tenant_id = ?1 AND id < ?2 AND (?3 IS NULL OR kind = ?3)
-               AND ?4 IS NULL ORDER BY id DESC LIMIT ?5"
+               AND state = ?4 AND (?5 IS NULL OR created_at < ?5)
+               AND NOT EXISTS (SELECT 1 FROM json_each(?6) AS w WHERE
+                 (SELECT l.value FROM json_each(jobs.spec, '$.labels') AS l WHERE l.key = w.key) IS NOT w.value)
+               AND ?7 IS NULL ORDER BY id DESC LIMIT ?8"
+        }
+        (None, None) => {
+            "SELECT * FROM jobs WHERE tenant_id = ?1 AND id < ?2 AND (?3 IS NULL OR kind = ?3)
+               AND ?4 IS NULL AND (?5 IS NULL OR created_at < ?5)
+               AND NOT EXISTS (SELECT 1 FROM json_each(?6) AS w WHERE
+                 (SELECT l.value FROM json_each(jobs.spec, '$.labels') AS l WHERE l.key = w.key) IS NOT w.value)
+               AND ?7 IS NULL ORDER BY id DESC LIMIT ?8"
         }
     };
     let found = sqlx::query(sql)
@@ -99,62 +131,13 @@ pub(super) async fn list(
         .bind(page.after.as_ref().map_or(AFTER_EVERY_ID, |c| c.0.as_str()))
         .bind(filter.kind.map(|k| k.as_str()))
         .bind(filter.state.map(|s| s.as_str()))
+        .bind(filter.created_before.map(Timestamp::millis))
+        .bind(rows::to_json(&filter.labels)?)
+        .bind(filter.parent.map(|id| id.to_string()))
         .bind(page.limit)
         .fetch_all(readers)
         .await?;
     found.iter().map(rows::job).collect()
-}
-
-pub(super) async fn cancel(
-    tx: &mut Tx,
-    tenant: &TenantId,
-    id: JobId,
-    now: Timestamp,
-) -> Result<Cancellation, StoreError> {
-    let row = sqlx::query(ONE).bind(id.to_string()).bind(&tenant.0).fetch_optional(&mut tx.connection).await?;
-    let before = match row {
-        None => return Ok(Cancellation::NotFound),
-        Some(row) => rows::job(&row)?,
-    };
-    match before.state {
-        JobState::Cancelled => return Ok(Cancellation::AlreadyCancelled(before)),
-        JobState::Succeeded | JobState::Failed => return Ok(Cancellation::AlreadyTerminal(before)),
-        // Asked before: nothing changes, not even the version.
-        _ if before.cancel_requested_at.is_some() => return Ok(Cancellation::Accepted(before)),
-        JobState::Queued | JobState::Paused | JobState::Running => {}
-    }
-    let error = cancelled(before.attempt);
-    let sql = "UPDATE jobs SET cancel_requested_at = ?1,
-        state = CASE WHEN state IN ('queued', 'paused') THEN 'cancelled' ELSE state END,
-        finished_at = CASE WHEN state IN ('queued', 'paused') THEN ?1 ELSE finished_at END,
-        error = CASE WHEN state IN ('queued', 'paused') THEN ?2 ELSE error END, version = version + 1
-      WHERE id = ?3 AND tenant_id = ?4 AND state IN ('queued', 'paused', 'running') RETURNING *";
-    let row = sqlx::query(sql)
-        .bind(now.millis())
-        .bind(rows::to_json(&error)?)
-        .bind(id.to_string())
-        .bind(&tenant.0)
-        .fetch_one(&mut tx.connection)
-        .await?;
-    let job = rows::job(&row)?;
-    if job.state == JobState::Cancelled {
-        let event = StateEvent { error: Some(&error), ..StateEvent::of(job.state) };
-        append_state(tx, id, event, now).await?;
-    }
-    // The worker that runs it must hear of it, too.
-    tx.touch(id);
-    Ok(Cancellation::Accepted(job))
-}
-
-/// What a cancelled job says in its error, whoever ended it.
-pub(super) fn cancelled(attempt: i64) -> JobError {
-    JobError {
-        code: "job.cancelled".into(),
-        message: "cancelled as asked".into(),
-        retryable: false,
-        pointer: None,
-        attempt,
-    }
 }
 
 pub(super) async fn past_run_ms(
@@ -177,7 +160,7 @@ pub(super) async fn counts(readers: &SqlitePool) -> Result<Vec<(JobState, JobKin
 }
 
 pub(super) async fn oldest_queued(readers: &SqlitePool) -> Result<Option<Timestamp>, StoreError> {
-    let sql = "SELECT min(run_at) AS oldest FROM jobs WHERE state = 'queued'";
+    let sql = "SELECT min(run_at) AS oldest FROM jobs WHERE state = 'queued' AND open_children = 0";
     let oldest: Option<i64> = sqlx::query(sql).fetch_one(readers).await?.try_get("oldest")?;
     Ok(oldest.map(Timestamp::from_millis))
 }
@@ -197,7 +180,8 @@ pub(super) async fn position(
 ) -> Result<Option<i64>, StoreError> {
     // The head of the queue as the claim walks it, by its index; jobs that wait for a later time are
     // passed over as the claim does.
-    let sql = "WITH head AS (SELECT id, priority, run_at FROM jobs WHERE tenant_id = ?1 AND state = 'queued'
+    let sql = "WITH head AS (SELECT id, priority, run_at FROM jobs
+          WHERE tenant_id = ?1 AND state = 'queued' AND open_children = 0
           ORDER BY priority DESC, run_at, id LIMIT ?4)
       SELECT position FROM (
         SELECT id, row_number() OVER (ORDER BY priority DESC, run_at, id) AS position FROM head WHERE run_at <= ?3)

@@ -7,36 +7,33 @@ use serde_json::{Value, json};
 use sqlx::Row as _;
 use sqlx::sqlite::SqliteRow;
 
-use super::super::{Completion, Lease, StoreError};
-use super::events::{StateEvent, append_state};
-use super::jobs::cancelled;
+use super::super::{ClaimTerms, Completion, Lease, StoreError};
+use super::events::{StateEvent, append_fenced, append_state};
+use super::intents::cancelled;
 use super::writer::Tx;
 use super::{models, rows};
 use crate::records::{Intent, JobError, JobRecord, JobState, Progress, Timestamp};
 
 /// Takes the next job: by priority, then the tenant with the fewest running jobs, then first in, first
 /// out. Looks at one job a tenant, however long the queue is.
-pub(super) async fn claim(
-    tx: &mut Tx,
-    owner: &str,
-    now: Timestamp,
-    lease: Duration,
-) -> Result<Option<JobRecord>, StoreError> {
+pub(super) async fn claim(tx: &mut Tx, terms: &ClaimTerms, now: Timestamp) -> Result<Option<JobRecord>, StoreError> {
     let sql = "UPDATE jobs SET state = 'running', attempt = attempt + 1, lease_token = lease_token + 1,
         lease_owner = ?1, lease_expires_at = ?3, claimed_at = ?2, heartbeat_at = ?2,
         started_at = coalesce(started_at, ?2), progress = NULL, version = version + 1
       WHERE id = (SELECT h.id FROM (
-          SELECT t.max_running AS cap,
-            (SELECT j.id FROM jobs j WHERE j.state = 'queued' AND j.tenant_id = t.id AND j.run_at <= ?2
+          SELECT coalesce(t.max_running, ?4) AS cap,
+            (SELECT j.id FROM jobs j
+              WHERE j.state = 'queued' AND j.open_children = 0 AND j.tenant_id = t.id AND j.run_at <= ?2
               ORDER BY j.priority DESC, j.run_at, j.id LIMIT 1) AS id,
             (SELECT count(*) FROM jobs r WHERE r.state = 'running' AND r.tenant_id = t.id) AS running
           FROM tenants t) h JOIN jobs k ON k.id = h.id
         WHERE h.cap IS NULL OR h.running < h.cap ORDER BY k.priority DESC, h.running, k.run_at, k.id LIMIT 1)
       RETURNING *";
     let row = sqlx::query(sql)
-        .bind(owner)
+        .bind(&terms.owner)
         .bind(now.millis())
-        .bind(now.plus(lease).millis())
+        .bind(now.plus(terms.lease).millis())
+        .bind(terms.max_running_of_tenant)
         .fetch_optional(&mut tx.connection)
         .await?;
     let Some(job) = row.map(|row| rows::job(&row)).transpose()? else { return Ok(None) };
@@ -70,6 +67,22 @@ pub(super) async fn heartbeat(
         cancel: row.try_get::<Option<i64>, _>("cancel_requested_at")?.is_some(),
         pause: row.try_get::<Option<i64>, _>("pause_requested_at")?.is_some(),
     }))
+}
+
+pub(super) async fn checkpoint(
+    tx: &mut Tx,
+    lease: Lease,
+    (blob, data): (&str, Value),
+    now: Timestamp,
+) -> Result<bool, StoreError> {
+    // What got so far is not to blame for the crashes before.
+    let sql = "UPDATE jobs SET checkpoint_ref = ?1, crash_count = 0, lost_before = 0, version = version + 1
+      WHERE id = ?2 AND lease_token = ?3 AND state = 'running'";
+    let query = sqlx::query(sql).bind(blob).bind(lease.job.to_string()).bind(lease.token);
+    if query.execute(&mut tx.connection).await?.rows_affected() != 1 {
+        return Ok(false);
+    }
+    append_fenced(tx, lease, "checkpoint", data, now).await
 }
 
 pub(super) async fn complete(

@@ -5,6 +5,7 @@ mod aliases;
 mod deletion;
 mod domains;
 mod events;
+mod intents;
 mod jobs;
 mod keys;
 mod leases;
@@ -19,8 +20,8 @@ mod writer;
 use std::time::Duration;
 
 use super::{
-    AliasChange, Aliases, Cancellation, Commits, Completion, CreateLimits, Creation, Deletion, FeedBounds, Lease,
-    Lineage, Purge, Purged, Put, QueueDepth, Store, StoreError,
+    AliasChange, Aliases, Cancellation, ClaimTerms, Commits, Completion, CreateLimits, Creation, Deletion, FeedBounds,
+    Lease, Lineage, Pausing, Purge, Purged, Put, QueueDepth, Store, StoreError,
 };
 use crate::records::{
     Alias, AliasRecord, DomainId, DomainRecord, DomainVersionRecord, Earlier, Expected, Intent, JobError, JobEvent,
@@ -128,7 +129,27 @@ impl Store for SqliteStore {
 
     async fn cancel_job(&self, tenant: &TenantId, id: JobId, now: Timestamp) -> Result<Cancellation, StoreError> {
         let tenant = tenant.clone();
-        self.writer.write(async move |tx: &mut Tx| jobs::cancel(tx, &tenant, id, now).await).await
+        self.writer.write(async move |tx: &mut Tx| intents::cancel(tx, &tenant, id, now).await).await
+    }
+
+    async fn cancel_jobs(
+        &self,
+        tenant: &TenantId,
+        ids: Vec<JobId>,
+        now: Timestamp,
+    ) -> Result<Vec<JobRecord>, StoreError> {
+        let tenant = tenant.clone();
+        self.writer.write(async move |tx: &mut Tx| intents::cancel_all(tx, &tenant, &ids, now).await).await
+    }
+
+    async fn pause_job(&self, tenant: &TenantId, id: JobId, now: Timestamp) -> Result<Pausing, StoreError> {
+        let tenant = tenant.clone();
+        self.writer.write(async move |tx: &mut Tx| intents::pause(tx, &tenant, id, now).await).await
+    }
+
+    async fn resume_job(&self, tenant: &TenantId, id: JobId, now: Timestamp) -> Result<Pausing, StoreError> {
+        let tenant = tenant.clone();
+        self.writer.write(async move |tx: &mut Tx| intents::resume(tx, &tenant, id, now).await).await
     }
 
     async fn events(&self, tenant: &TenantId, id: JobId, after: i64, limit: u32) -> Result<Vec<JobEvent>, StoreError> {
@@ -177,11 +198,9 @@ impl Store for SqliteStore {
         jobs::position(&self.readers, tenant, id, now).await
     }
 
-    async fn claim(&self, owner: &str, now: Timestamp, lease: Duration) -> Result<Option<JobRecord>, StoreError> {
-        let owner = owner.to_owned();
-        self.writer
-            .write(async move |tx: &mut Tx| or_fault(leases::claim(tx, &owner, now, lease).await, Point::Claim))
-            .await
+    async fn claim(&self, terms: &ClaimTerms, now: Timestamp) -> Result<Option<JobRecord>, StoreError> {
+        let terms = terms.clone();
+        self.writer.write(async move |tx: &mut Tx| or_fault(leases::claim(tx, &terms, now).await, Point::Claim)).await
     }
 
     async fn heartbeat(
@@ -194,6 +213,15 @@ impl Store for SqliteStore {
         self.writer
             .write(async move |tx: &mut Tx| {
                 or_fault(leases::heartbeat(tx, lease, progress, now, until).await, Point::Heartbeat)
+            })
+            .await
+    }
+
+    async fn checkpoint(&self, lease: Lease, blob: &str, data: Value, now: Timestamp) -> Result<bool, StoreError> {
+        let blob = blob.to_owned();
+        self.writer
+            .write(async move |tx: &mut Tx| {
+                or_fault(leases::checkpoint(tx, lease, (&blob, data), now).await, Point::Checkpoint)
             })
             .await
     }

@@ -18,11 +18,11 @@ const STEP_REQUESTS: u32 = 500;
 const WITH_EVENTS: &str =
     "SELECT id FROM jobs WHERE events_purged = 0 AND finished_at < ?1 ORDER BY finished_at LIMIT ?2";
 
-/// Ended jobs, the oldest first: those whose events were purged ended before the others.
-const ENDED: &str = "SELECT id FROM (SELECT id FROM jobs WHERE events_purged = 1 AND finished_at < ?1
-    ORDER BY finished_at LIMIT ?2)
-  UNION ALL SELECT id FROM (SELECT id FROM jobs WHERE events_purged = 0 AND finished_at < ?1
-    ORDER BY finished_at LIMIT ?2) LIMIT ?2";
+/// Ended jobs, the oldest first: those whose events were purged ended before the others. A parent goes after its children.
+const ENDED: &str = "SELECT id FROM (SELECT id FROM jobs j WHERE events_purged = 1 AND finished_at < ?1
+    AND NOT EXISTS (SELECT 1 FROM jobs c WHERE c.parent_id = j.id) ORDER BY finished_at LIMIT ?2)
+  UNION ALL SELECT id FROM (SELECT id FROM jobs j WHERE events_purged = 0 AND finished_at < ?1
+    AND NOT EXISTS (SELECT 1 FROM jobs c WHERE c.parent_id = j.id) ORDER BY finished_at LIMIT ?2) LIMIT ?2";
 
 /// Whether there is something to remove.
 pub(super) async fn is_due(readers: &SqlitePool, what: Purge) -> Result<bool, StoreError> {

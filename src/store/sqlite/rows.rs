@@ -47,6 +47,10 @@ pub(super) fn parsed<T: FromStr>(row: &SqliteRow, column: &str) -> Result<T, Sto
     row.try_get::<&str, _>(column)?.parse().map_err(|_| corrupt(column))
 }
 
+fn parsed_or_null<T: FromStr>(row: &SqliteRow, column: &str) -> Result<Option<T>, StoreError> {
+    row.try_get::<Option<&str>, _>(column)?.map(str::parse).transpose().map_err(|_| corrupt(column))
+}
+
 pub(super) fn json<T: DeserializeOwned>(row: &SqliteRow, column: &str) -> Result<T, StoreError> {
     serde_json::from_str(row.try_get(column)?).map_err(|_| corrupt(column))
 }
@@ -111,8 +115,13 @@ pub(super) fn job(row: &SqliteRow) -> Result<JobRecord, StoreError> {
         version: row.try_get("version")?,
         spec: json(row, "spec")?,
         progress: json_or_null(row, "progress")?,
+        checkpoint: row.try_get("checkpoint_ref")?,
         result: json_or_null(row, "result")?,
         error: json_or_null(row, "error")?,
+        parent: parsed_or_null(row, "parent_id")?,
+        retry_of: parsed_or_null(row, "retry_of")?,
+        n_children: row.try_get("n_children")?,
+        open_children: row.try_get("open_children")?,
     })
 }
 

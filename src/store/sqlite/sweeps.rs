@@ -4,7 +4,7 @@ use serde_json::json;
 
 use super::super::StoreError;
 use super::events::{StateEvent, append_state};
-use super::jobs::cancelled;
+use super::intents::cancelled;
 use super::rows;
 use super::writer::Tx;
 use crate::records::{JobError, JobId, JobRecord, JobState, Timestamp};

@@ -9,13 +9,13 @@ use std::time::Duration;
 use adaptd::blobs::Blobs;
 use adaptd::records::{JobKind, NewJob, Period, SystemClock, TenantId};
 use adaptd::service::{Collaborators, Service};
-use adaptd::store::{Completion, CreateLimits, Creation, Lease, SqliteOptions, SqliteStore, Store};
+use adaptd::store::{Completion, Creation, Lease, SqliteOptions, SqliteStore, Store};
 use futures::StreamExt as _;
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
 use crate::process::{Process, free_port};
-use crate::store::fixtures::{LEASE, lease, sqlite, without_model};
+use crate::store::fixtures::{LIMITS, lease, sqlite, terms, without_model};
 use crate::support::TestApp;
 
 /// An event of a stream.
@@ -324,13 +324,15 @@ async fn talkative(store: &dyn Store, n: usize, bytes: usize) -> Lease {
         max_attempts: 3,
         deadline_at: None,
         unique_key: None,
+        retry_of: None,
+        children: Vec::new(),
         traceparent: None,
         spec: json!({}),
         created_at: now,
     };
-    let created = store.create_job(new, None, CreateLimits { max_queued: 10 }).await.unwrap();
+    let created = store.create_job(new, None, LIMITS).await.unwrap();
     assert!(matches!(created, Creation::Created(_)));
-    let job = store.claim("a test", now, LEASE).await.unwrap().unwrap();
+    let job = store.claim(&terms(), now).await.unwrap().unwrap();
     let told = (0..n).map(|n| {
         let data = json!({"n": n, "text": "x".repeat(bytes)});
         store.append_event(Lease { job: job.id, token: job.lease_token }, "metrics", data, now)

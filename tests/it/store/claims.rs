@@ -103,7 +103,7 @@ fn a_job_that_waits_for_its_time_has_no_place_yet() {
 #[test]
 fn places_are_counted_as_far_as_is_cheap() {
     databases(|db| async move {
-        let wide = CreateLimits { max_queued: i64::MAX };
+        let wide = CreateLimits { max_queued: i64::MAX, max_queued_of_tenant: None };
         let jobs: Vec<NewJob> = (0..=COUNTED_QUEUE).map(|_| db.new_job()).collect();
         let mut ids: Vec<JobId> = jobs.iter().map(|j| j.id).collect();
         ids.sort();

@@ -8,7 +8,7 @@ use adaptd::records::{
     Clock as _, JobError, JobEvent, JobId, JobKind, JobRecord, ManualClock, ModelId, NewJob, NewModelVersion,
     PageRequest, TenantId, Timestamp,
 };
-use adaptd::store::{Completion, CreateLimits, Creation, Lease, SqliteOptions, SqliteStore, Store};
+use adaptd::store::{ClaimTerms, Completion, CreateLimits, Creation, Lease, SqliteOptions, SqliteStore, Store};
 use serde_json::json;
 use tempfile::TempDir;
 
@@ -20,7 +20,7 @@ pub(crate) struct Database {
 }
 
 pub(crate) const LEASE: Duration = Duration::from_secs(15);
-pub(crate) const LIMITS: CreateLimits = CreateLimits { max_queued: 1_000 };
+pub(crate) const LIMITS: CreateLimits = CreateLimits { max_queued: 1_000, max_queued_of_tenant: None };
 
 /// Runs a check on a fresh database of every kind.
 pub(crate) fn databases<F: Future<Output = ()>>(check: impl Fn(Database) -> F) {
@@ -38,6 +38,10 @@ pub(crate) async fn sqlite() -> Database {
 
 pub(crate) async fn reopen(folder: &TempDir) -> Arc<dyn Store> {
     Arc::new(SqliteStore::open(&folder.path().join("adaptd.db"), SqliteOptions::default()).await.unwrap())
+}
+
+pub(crate) fn terms() -> ClaimTerms {
+    ClaimTerms { owner: "a test".into(), lease: LEASE, max_running_of_tenant: None }
 }
 
 pub(crate) fn tenant() -> TenantId {
@@ -88,8 +92,10 @@ impl Database {
             deadline_at: None,
             unique_key: None,
             traceparent: None,
+            retry_of: None,
             spec: json!({"seed": 7}),
             created_at: self.now(),
+            children: Vec::new(),
         }
     }
 
@@ -101,7 +107,7 @@ impl Database {
     }
 
     pub(crate) async fn claim(&self) -> Option<JobRecord> {
-        self.store.claim("a test", self.now(), LEASE).await.unwrap()
+        self.store.claim(&terms(), self.now()).await.unwrap()
     }
 
     /// A job that runs.

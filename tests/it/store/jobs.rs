@@ -100,7 +100,7 @@ fn an_earlier_request_is_found_by_its_key_for_as_long_as_keys_are_kept() {
 #[test]
 fn a_key_of_a_job_that_was_not_created_is_free() {
     databases(|db| async move {
-        let full = CreateLimits { max_queued: 0 };
+        let full = CreateLimits { max_queued: 0, max_queued_of_tenant: None };
         let new = db.new_job();
         let k = key(&new, "k", "a");
         assert_eq!(db.store.create_job(new, k, full).await.unwrap(), Creation::QueueFull);
@@ -113,7 +113,7 @@ fn a_key_of_a_job_that_was_not_created_is_free() {
 #[test]
 fn the_queue_is_bounded_by_what_waits() {
     databases(|db| async move {
-        let two = CreateLimits { max_queued: 2 };
+        let two = CreateLimits { max_queued: 2, max_queued_of_tenant: None };
         let create = async || db.store.create_job(db.new_job(), None, two).await.unwrap();
         for _ in 0..2 {
             assert!(matches!(create().await, Creation::Created(_)));
@@ -228,9 +228,10 @@ fn lists_show_each_job_once_newest_first() {
         for limit in [1, 3, 7, 200] {
             assert_eq!(listed(&db, &all, limit).await, ids);
         }
-        let cancelled = JobFilter { state: Some(JobState::Cancelled), kind: None };
+        let cancelled = JobFilter { state: Some(JobState::Cancelled), ..JobFilter::default() };
         assert_eq!(listed(&db, &cancelled, 3).await, [ids[4]]);
-        let fine_tune = JobFilter { state: Some(JobState::Queued), kind: Some(JobKind::FineTune) };
+        let fine_tune =
+            JobFilter { state: Some(JobState::Queued), kind: Some(JobKind::FineTune), ..JobFilter::default() };
         assert_eq!(listed(&db, &fine_tune, 2).await, [ids[1], ids[3], ids[5]]);
     });
 }

@@ -7,6 +7,7 @@ mod claims;
 mod domains;
 mod events;
 pub(crate) mod fixtures;
+mod intents;
 mod jobs;
 mod leases;
 mod model;

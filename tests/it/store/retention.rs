@@ -126,6 +126,28 @@ fn the_oldest_go_first_whether_their_events_went_before_or_not() {
 }
 
 #[test]
+fn a_parent_goes_after_its_children() {
+    databases(|db| async move {
+        let children = vec![db.new_job(), db.new_job()];
+        let ids: Vec<_> = children.iter().map(|c| c.id).collect();
+        let parent = db.create(NewJob { children, ..db.new_job() }).await.id;
+        // The parent is cancelled first, and one child with it; the other ran, and ends later.
+        let running = db.claim().await.unwrap();
+        db.store.cancel_job(&tenant(), parent, db.now()).await.unwrap();
+        db.clock.advance(DAY);
+        let until = db.now();
+        all_steps(&db, Purge::Jobs { ended_before: until, at_most: 9 }).await;
+        assert!(db.store.job(&tenant(), parent).await.unwrap().is_some(), "a child has not ended");
+        db.store.release(lease(&running), db.now()).await.unwrap();
+        db.clock.advance(DAY);
+        all_steps(&db, Purge::Jobs { ended_before: db.now(), at_most: 9 }).await;
+        for id in [parent, ids[0], ids[1]] {
+            assert_eq!(db.store.job(&tenant(), id).await.unwrap(), None);
+        }
+    });
+}
+
+#[test]
 fn keys_of_requests_go_in_small_steps_and_are_forgotten_at_their_time() {
     databases(|db| async move {
         let request = |key: String| KeyedRequest {

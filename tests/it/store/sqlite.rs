@@ -108,7 +108,7 @@ fn tenants_share_the_workers_and_keep_to_their_caps() {
     run(|| async {
         let db = sqlite().await;
         let mut shell = shell(&db).await;
-        sql(&mut shell, "INSERT INTO tenants VALUES ('b', NULL), ('c', 1)").await.unwrap();
+        sql(&mut shell, "INSERT INTO tenants (id, max_running) VALUES ('b', NULL), ('c', 1)").await.unwrap();
         for name in ["default", "default", "default", "b", "c", "c"] {
             db.clock.advance(Duration::from_millis(1));
             db.create(NewJob { tenant: TenantId(name.into()), ..db.new_job() }).await;

@@ -1,5 +1,6 @@
 //! Spec → fit → score → outcome. The only place where the lists of methods and learners meet.
 
+mod checkpoint;
 mod evaluate;
 mod file;
 mod model;

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
+use super::checkpoint;
 use super::model::{FittedModel, Manifest, SourceOnly};
 use super::outcome::{Distances, Memory, Metrics, Mmd2};
 use super::problem::{
@@ -77,10 +78,8 @@ pub fn run(spec: &Spec, input: &Input, ctx: &mut Ctx) -> Result<Outcome, FitErro
             }
         }
         Evaluation::KFold { .. } | Evaluation::LeaveOneOut {} | Evaluation::Bootstrap { .. } => {
-            for (i, split) in splits.iter().enumerate() {
-                ctx.step(i as u64, Some(splits.len() as u64))?;
-                let fold = ctx.quietly(|ctx| run.fit(&split.train, ctx))?;
-                scored.add(run.predict(&fold, &split.test)?, &labels);
+            for pair in run.resampled(&splits, ctx)? {
+                scored.add(pair, &labels);
             }
         }
     }
@@ -259,6 +258,20 @@ impl<'a> Run<'a> {
         Ok(splits)
     }
 
+    /// What models fitted on the training rows of each split say about its test rows. The splits that are done are a
+    /// checkpoint: these many fits are where a job spends its hours.
+    fn resampled(&self, splits: &[Split], ctx: &mut Ctx) -> Result<Vec<Pair>, FitError> {
+        let tests: Vec<&[usize]> = splits.iter().map(|s| s.test.as_slice()).collect();
+        let mut done = ctx.resume().map_or_else(Vec::new, |bytes| checkpoint::read(&bytes, self.spec, &tests));
+        while let Some(split) = splits.get(done.len()) {
+            ctx.step(done.len() as u64, Some(splits.len() as u64))?;
+            let fold = ctx.quietly(|ctx| self.fit(&split.train, ctx))?;
+            done.push(self.predict(&fold, &split.test)?);
+            ctx.checkpoint(&|| checkpoint::write(self.spec, &done))?;
+        }
+        Ok(done)
+    }
+
     /// The problem of training rows of the target.
     fn prepared(&self, target: &DomainTable, ctx: &Ctx) -> Result<Prepared, FitError> {
         match self.input.base {
@@ -274,6 +287,8 @@ impl<'a> Run<'a> {
     fn fit(&self, rows: &[usize], ctx: &mut Ctx) -> Result<Fit, FitError> {
         let target = self.input.target.select_rows(rows);
         let Prepared { problem, pipeline, memory_bytes } = self.prepared(&target, ctx)?;
+        let memory_bytes = memory_bytes.saturating_add(self.method.memory_bytes(&problem, &self.spec.method.params));
+        ctx.admit("the method", memory_bytes)?;
         ctx.phase("source_only")?;
         let began = ctx.elapsed();
         let source_only = self.source_only(&problem, ctx)?;
@@ -322,7 +337,7 @@ impl<'a> Run<'a> {
                 predictor: fitted.predictor,
                 source_only: Some(source_only),
             },
-            memory_estimate: memory_bytes.saturating_add(self.method.memory_bytes(&problem, params)),
+            memory_estimate: memory_bytes,
             problem,
             source_maps: fitted.maps.sources,
             diagnostics: fitted.diagnostics,

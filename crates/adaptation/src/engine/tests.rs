@@ -353,3 +353,71 @@ fn a_target_without_variance_is_an_error_for_every_method_that_adapts_to_it() {
     }
     assert!(run_on(&spec("source_only", json!({"kind": "target_labels"})), &same).is_ok());
 }
+
+/// Keeps every state that is offered, and stops after some of them.
+struct Interrupted {
+    from: Option<Vec<u8>>,
+    stop_after: usize,
+    offered: std::sync::Mutex<Vec<Vec<u8>>>,
+}
+
+impl Interrupted {
+    fn new(from: Option<Vec<u8>>, stop_after: usize) -> Self {
+        Self { from, stop_after, offered: std::sync::Mutex::default() }
+    }
+}
+
+impl crate::context::Observer for Interrupted {
+    fn report(&self, _: crate::context::Report<'_>) {}
+
+    fn check(&self) -> Result<(), FitError> {
+        let n = self.offered.lock().expect("a lock").len();
+        if n >= self.stop_after { Err(FitError::Cancelled) } else { Ok(()) }
+    }
+
+    fn elapsed(&self) -> std::time::Duration {
+        std::time::Duration::ZERO
+    }
+
+    fn resume(&self) -> Option<Vec<u8>> {
+        self.from.clone()
+    }
+
+    fn checkpoint(&self, state: &dyn Fn() -> Vec<u8>) {
+        self.offered.lock().expect("a lock").push(state());
+    }
+}
+
+#[test]
+fn work_that_goes_on_from_a_checkpoint_ends_in_the_same_bits() {
+    let target = penguins("gentoo@1", GENTOO);
+    let sources = [penguins("adelie@1", ADELIE)];
+    let spec = spec("coral", json!({"kind": "k_fold", "n_folds": 5}));
+    let run_with = |observer: &Interrupted, spec: &Spec| {
+        let input = Input { task: TaskKind::Classification, sources: &sources, target: &target, base: None };
+        run(spec, &input, &mut Ctx::new(spec.seed, observer))
+    };
+    let whole = Interrupted::new(None, usize::MAX);
+    let expected = run_with(&whole, &spec).expect("a run");
+    assert_eq!(whole.offered.lock().expect("a lock").len(), 5, "one state a split");
+
+    let first = Interrupted::new(None, 2);
+    assert_eq!(run_with(&first, &spec).err(), Some(FitError::Cancelled));
+    let state = first.offered.lock().expect("a lock").last().cloned();
+    let second = Interrupted::new(state.clone(), usize::MAX);
+    let resumed = run_with(&second, &spec).expect("a run");
+    assert_eq!(second.offered.lock().expect("a lock").len(), 3, "what was done is not done again");
+    assert_eq!(resumed.model.save(), expected.model.save());
+    let numbers = |o: &Outcome| (o.metrics.adapted.clone(), o.metrics.source_only.clone(), o.metrics.roc.clone());
+    assert_eq!(numbers(&resumed), numbers(&expected));
+
+    // What is damaged, or was left by another spec, is not gone on from.
+    let damaged = state.clone().map(|s| s[..s.len() - 8].to_vec());
+    let mut other = spec.clone();
+    other.seed = 8;
+    for (from, spec) in [(damaged, &spec), (Some(Vec::new()), &spec), (state, &other)] {
+        let anew = Interrupted::new(from, usize::MAX);
+        run_with(&anew, spec).expect("a run");
+        assert_eq!(anew.offered.lock().expect("a lock").len(), 5);
+    }
+}

@@ -14,7 +14,7 @@ pub use intervals::{BootstrapDraws, Interval};
 pub use regression::{RegressionReport, score_regression};
 
 /// What the columns of a prediction's scores are.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub enum ScoreKind {
     /// Rows sum to one.
     Probability,
