@@ -21,6 +21,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use tokio::sync::RwLock;
 
+use crate::faults::{self, Injected, Point};
 use crate::records::{Clock as _, SystemClock, Timestamp};
 
 /// Below this, hashing (about 1 ms a MiB at worst) is cheaper than a hop to a blocking thread.
@@ -81,7 +82,9 @@ impl Blobs {
         let id = hash(bytes.clone()).await?;
         let _gate = self.gate.read().await;
         if !self.has_young(&id, bytes.len() as u64).await? {
+            faults::hit(Point::BlobBeforeRename)?;
             self.store.put(&id.path(), PutPayload::from_bytes(bytes)).await.map_err(from_store)?;
+            faults::hit(Point::BlobAfterRename)?;
         }
         Ok(id)
     }
@@ -277,7 +280,9 @@ fn move_durably(from: &Path, to: &Path) -> io::Result<()> {
         sync_folder(folder.parent().unwrap_or(Path::new(".")))?;
     }
     std::fs::File::open(from)?.sync_all()?;
+    faults::hit(Point::BlobBeforeRename).map_err(io::Error::other)?;
     std::fs::rename(from, to)?;
+    faults::hit(Point::BlobAfterRename).map_err(io::Error::other)?;
     sync_folder(folder)
 }
 
@@ -308,6 +313,12 @@ fn folders(root: &Path) -> io::Result<Vec<PathBuf>> {
         }
     }
     Ok(found)
+}
+
+impl From<Injected> for BlobError {
+    fn from(injected: Injected) -> Self {
+        BlobError::Unavailable(injected.into())
+    }
 }
 
 fn from_io(error: io::Error) -> BlobError {

@@ -11,6 +11,8 @@ use figment::providers::{Format as _, Serialized, Toml};
 use serde::{Deserialize, Serialize};
 
 use crate::api::HttpLimits;
+use crate::faults;
+use crate::records::Period;
 use crate::service;
 use crate::worker::WorkerOptions;
 
@@ -107,6 +109,22 @@ pub struct Given {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tenant_max_running: Option<i64>,
 
+    /// How long events of a job are kept after its end; then all but the last are removed. ISO 8601. [default: P30D]
+    #[arg(long, value_name = "PERIOD", env = "ADAPTD_KEEP_EVENTS")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub keep_events: Option<Period>,
+
+    /// How long a job is kept after its end; then it is removed with its metrics and its file. Models stay. ISO 8601.
+    /// [default: P90D]
+    #[arg(long, value_name = "PERIOD", env = "ADAPTD_KEEP_JOBS")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub keep_jobs: Option<Period>,
+
+    /// Jobs that have ended and are kept, at most; beyond it the oldest are removed, a tenth at once. [default: 1000000]
+    #[arg(long, value_name = "N", env = "ADAPTD_MAX_JOBS")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_jobs: Option<i64>,
+
     /// Bytes of model files that are kept loaded for predictions, the most recently used ones; a larger model is loaded
     /// for every request that finds it gone. [default: 512 MiB]
     #[arg(long, value_name = "BYTES", env = "ADAPTD_MODEL_CACHE_BYTES")]
@@ -123,6 +141,12 @@ pub struct Given {
     #[arg(long, value_name = "SECONDS", env = "ADAPTD_HEADER_TIMEOUT_S")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub header_timeout_s: Option<u64>,
+
+    /// Seconds after which a client that takes nothing of what it is sent is let go, so that slow readers do not hold
+    /// connections and buffers for ever. [default: 30]
+    #[arg(long, value_name = "SECONDS", env = "ADAPTD_WRITE_IDLE_S")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub write_idle_s: Option<u64>,
 
     /// Seconds after which a body on its way in that has brought less than 1 KiB in them is given up, so that slow clients
     /// do not hold connections for ever. [default: 30]
@@ -177,10 +201,14 @@ pub struct Options {
     pub max_queued_jobs: i64,
     pub tenant_max_queued: Option<i64>,
     pub tenant_max_running: Option<i64>,
+    pub keep_events: Period,
+    pub keep_jobs: Period,
+    pub max_jobs: i64,
     pub model_cache_bytes: u64,
     pub max_uploads: usize,
     pub header_timeout_s: u64,
     pub body_idle_s: u64,
+    pub write_idle_s: u64,
     pub grace_s: u64,
     pub log_format: LogFormat,
     pub log: String,
@@ -204,10 +232,14 @@ impl Default for Options {
             max_queued_jobs: 200_000,
             tenant_max_queued: None,
             tenant_max_running: None,
+            keep_events: Period::days(30),
+            keep_jobs: Period::days(90),
+            max_jobs: 1_000_000,
             model_cache_bytes: 512 << 20,
             max_uploads: 16,
             header_timeout_s: 15,
             body_idle_s: 30,
+            write_idle_s: 30,
             grace_s: 6,
             log_format: LogFormat::Human,
             log: "info".into(),
@@ -249,9 +281,11 @@ impl Options {
             ("max_queued_jobs", u64::try_from(self.max_queued_jobs).unwrap_or(0)),
             ("tenant_max_queued", self.tenant_max_queued.map_or(1, |n| u64::try_from(n).unwrap_or(0))),
             ("tenant_max_running", self.tenant_max_running.map_or(1, |n| u64::try_from(n).unwrap_or(0))),
+            ("max_jobs", u64::try_from(self.max_jobs).unwrap_or(0)),
             ("max_uploads", self.max_uploads as u64),
             ("header_timeout_s", self.header_timeout_s),
             ("body_idle_s", self.body_idle_s),
+            ("write_idle_s", self.write_idle_s),
         ];
         if self.grace_s > MAX_GRACE_S {
             return Err(format!("grace_s must be at most {MAX_GRACE_S}: the process ends within 8 s of SIGTERM"));
@@ -271,8 +305,13 @@ impl Options {
             max_predict_rows: self.max_predict_rows,
             max_queued_jobs: self.max_queued_jobs,
             max_queued_jobs_of_tenant: self.tenant_max_queued,
-            // The draft's usual day: a client that retries later than that asks anew.
-            keep_keys: Duration::from_secs(24 * 3600),
+            keep: service::Keep {
+                events: self.keep_events.0,
+                jobs: self.keep_jobs.0,
+                max_jobs: self.max_jobs,
+                // The draft's usual day: a client that retries later than that asks anew.
+                requests: Duration::from_secs(24 * 3600),
+            },
             model_cache_bytes: self.model_cache_bytes,
             max_uploads: self.max_uploads,
         }
@@ -293,12 +332,22 @@ impl Options {
             max_document_bytes: self.max_document_bytes,
             header_timeout: Duration::from_secs(self.header_timeout_s),
             body_idle: Duration::from_secs(self.body_idle_s),
+            write_idle: Duration::from_secs(self.write_idle_s),
         }
     }
 
     pub fn grace(&self) -> Duration {
         Duration::from_secs(self.grace_s)
     }
+}
+
+/// Reads the failures that tests plan, where this program can have any.
+///
+/// # Errors
+/// A plan that is none.
+#[expect(clippy::disallowed_methods, reason = "this is the place where the environment is read")]
+pub fn plan_failures() -> Result<(), String> {
+    faults::plan(std::env::var("FAILPOINTS").ok().as_deref())
 }
 
 #[cfg(test)]

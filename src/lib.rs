@@ -15,4 +15,5 @@ pub mod ingest;
 pub mod predictions;
 pub mod store;
 
+pub mod faults;
 pub mod records;

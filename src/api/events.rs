@@ -1,18 +1,12 @@
-//! `/v1/jobs/{id}/events`: a page as JSON, or a stream of server-sent events, by `Accept`.
+//! `/v1/jobs/{id}/events` and `/v1/events`: a page as JSON, or a stream of server-sent events, by `Accept`.
 //!
-//! Only durable events carry an id. A stream begins after `Last-Event-ID`, ends with the terminal
-//! event, and a reconnect with that id gets 204, on which browsers stop.
-
-use std::convert::Infallible;
-use std::time::Duration;
+//! A stream begins after `Last-Event-ID`. That of a job ends with the terminal event, and a reconnect with that id gets
+//! 204, on which browsers stop.
 
 use axum::extract::State;
-use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri};
-use axum::response::sse::{Event, KeepAlive, Sse};
+use axum::http::{HeaderMap, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
-use futures::{StreamExt, stream};
 use serde::Deserialize;
-use serde_json::{Map, Value, json};
 use utoipa::IntoParams;
 
 use super::App;
@@ -22,22 +16,17 @@ use super::jobs::job_id;
 use super::pages::{self, Listing};
 use super::problem::Problem;
 use super::security::Tenant;
-use crate::records::{JobEvent, JobId, TenantId};
-use crate::service::{Code, EventStream, ServiceError};
+use super::stream::{SSE, answer, item, last_event_id};
+use crate::service::{Code, EventPage, EventStream, Line, ServiceError};
 
 const JSON: &str = "application/json";
-const SSE: &str = "text/event-stream";
-/// Proxies close what is silent for longer.
-const KEEP_ALIVE: Duration = Duration::from_secs(15);
-/// When a client comes back after a broken stream.
-const RETRY: Duration = Duration::from_secs(2);
 
 /// Which events.
 #[derive(Debug, Default, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub struct EventQuery {
-    /// Only events with a larger sequence number.
+    /// Only events with a larger sequence number. Without it a page begins with the first event that is there.
     #[param(minimum = 0)]
     pub after_seq: Option<i64>,
     /// Events on a page, 1 to 200; 50 by default. A stream has no pages.
@@ -46,6 +35,8 @@ pub struct EventQuery {
 }
 
 /// Events of a job, as a page or as a stream.
+///
+/// Events of jobs that ended long ago are not kept, but for the last: 410 `events_expired` tells the first that is there.
 #[utoipa::path(get, path = "/v1/jobs/{id}/events", tag = "jobs",
     params(("id" = String, Path, description = "Id of the job"), EventQuery,
            ("Last-Event-ID" = Option<i64>, Header, description = "A stream begins after it")),
@@ -59,64 +50,55 @@ pub async fn events(
     headers: HeaderMap,
     uri: Uri,
 ) -> Result<Response, Problem> {
-    let id = job_id(&id)?;
-    let after = query.after_seq.unwrap_or(0);
-    if after < 0 {
-        return Err(ServiceError::parameter(Code::InvalidParameter, "after_seq", "a number from 0 is expected").into());
-    }
+    let (id, after) = (job_id(&id)?, query.after()?);
     if negotiate(&headers, &[JSON, SSE])? == SSE {
-        let after = last_event_id(&headers)?.unwrap_or(after);
-        return follow(app, tenant, id, after).await;
+        let after = last_event_id(&headers)?.or(after);
+        return Ok(match app.service.follow(tenant, id, after).await? {
+            EventStream::Events(events) => answer(Line::Job, events),
+            EventStream::Over => StatusCode::NO_CONTENT.into_response(),
+        });
     }
     let page = app.service.events(&tenant, id, after, pages::limit(query.limit)?).await?;
-    let next_cursor = page.next.map(|c| c.0);
-    let link = next_cursor.as_deref().map(|next| pages::link(&uri, "after_seq", next));
-    Ok(pages::respond(Listing { data: page.items.into_iter().map(item).collect(), next_cursor }, link))
+    Ok(listed(&uri, Line::Job, page))
 }
 
-async fn follow(app: App, tenant: TenantId, id: JobId, after: i64) -> Result<Response, Problem> {
-    let EventStream::Events(events) = app.service.follow(tenant, id, after).await? else {
-        return Ok(StatusCode::NO_CONTENT.into_response());
-    };
-    let first = stream::once(async { Event::default().retry(RETRY) });
-    let all = first.chain(events.map(sse)).map(Ok::<_, Infallible>);
-    let keep_alive = KeepAlive::new().interval(KEEP_ALIVE).text("keep-alive");
-    let mut response = Sse::new(all).keep_alive(keep_alive).into_response();
-    // Tells proxies not to collect the stream.
-    response.headers_mut().insert("x-accel-buffering", HeaderValue::from_static("no"));
-    Ok(response)
+/// Events of all jobs, as a page or as a stream.
+///
+/// Each names its job and has a number without a gap over all jobs, in the order in which they became durable. A stream
+/// begins after `Last-Event-ID`, without it now, and does not end by itself. Events that are not kept any more leave 410
+/// `events_expired` with the first number from which nothing is missing.
+#[utoipa::path(get, path = "/v1/events", tag = "jobs",
+    params(EventQuery, ("Last-Event-ID" = Option<i64>, Header, description = "A stream begins after it")),
+    responses((status = 200, content((Listing<Object> = "application/json"), (String = "text/event-stream")))))]
+pub async fn feed(
+    State(app): State<App>,
+    Tenant(tenant): Tenant,
+    Query(query): Query<EventQuery>,
+    headers: HeaderMap,
+    uri: Uri,
+) -> Result<Response, Problem> {
+    let after = query.after()?;
+    if negotiate(&headers, &[JSON, SSE])? == SSE {
+        let after = last_event_id(&headers)?.or(after);
+        return Ok(answer(Line::Feed, app.service.follow_feed(tenant, after).await?));
+    }
+    let page = app.service.feed(&tenant, after, pages::limit(query.limit)?).await?;
+    Ok(listed(&uri, Line::Feed, page))
 }
 
-fn last_event_id(headers: &HeaderMap) -> Result<Option<i64>, ServiceError> {
-    let Some(given) = headers.get("last-event-id") else { return Ok(None) };
-    let seq = given.to_str().ok().and_then(|t| t.trim().parse::<i64>().ok()).filter(|seq| *seq >= 0);
-    match seq {
-        Some(seq) => Ok(Some(seq)),
-        None => Err(ServiceError::parameter(Code::InvalidParameter, "Last-Event-ID", "a sequence number is expected")),
+impl EventQuery {
+    fn after(&self) -> Result<Option<i64>, ServiceError> {
+        match self.after_seq {
+            Some(after) if after < 0 => {
+                Err(ServiceError::parameter(Code::InvalidParameter, "after_seq", "a number from 0 is expected"))
+            }
+            after => Ok(after),
+        }
     }
 }
 
-fn sse(event: JobEvent) -> Event {
-    let (seq, name) = (event.seq.to_string(), event.event.clone());
-    Event::default().id(seq).event(name).data(data(event).to_string())
-}
-
-/// The event on a page: as in the stream, with its name.
-fn item(event: JobEvent) -> Value {
-    let name = event.event.clone();
-    let mut item = data(event);
-    item["event"] = json!(name);
-    item
-}
-
-/// What an event says, with its number and time.
-fn data(event: JobEvent) -> Value {
-    let mut all = match event.data {
-        Value::Object(fields) => fields,
-        Value::Null => Map::new(),
-        other => Map::from_iter([("data".to_owned(), other)]),
-    };
-    all.insert("seq".to_owned(), json!(event.seq));
-    all.insert("at".to_owned(), json!(event.at));
-    Value::Object(all)
+fn listed(uri: &Uri, line: Line, page: EventPage) -> Response {
+    let next_cursor = page.next.map(|c| c.0);
+    let link = next_cursor.as_deref().map(|next| pages::link(uri, "after_seq", next));
+    pages::respond(Listing { data: page.items.iter().map(|event| item(line, event)).collect(), next_cursor }, link)
 }

@@ -30,6 +30,7 @@ mod requests;
 mod router;
 mod schema_guess;
 mod security;
+mod stream;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -56,4 +57,6 @@ pub struct HttpLimits {
     pub header_timeout: Duration,
     /// A body that sends nothing for so long is given up.
     pub body_idle: Duration,
+    /// A client that takes nothing of its answer for so long is let go.
+    pub write_idle: Duration,
 }

@@ -46,6 +46,9 @@ pub struct Problem {
     /// The job that stands in the way.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub job: Option<String>,
+    /// With `events_expired`: the first number from which events are there.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub first_available_seq: Option<i64>,
     /// The places that are wrong.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub errors: Vec<FaultView>,
@@ -181,6 +184,7 @@ impl From<ServiceError> for Problem {
             request_id: String::new(),
             retryable,
             job: error.job.map(|id| id.to_string()),
+            first_available_seq: error.first_available_seq,
             errors: error.faults.into_iter().map(FaultView::from).collect(),
             retry_after: error.retry_after,
             cause: error.cause,

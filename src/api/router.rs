@@ -32,6 +32,7 @@ pub(super) fn documented() -> OpenApiRouter<App> {
         .routes(routes!(job_actions::resume))
         .routes(routes!(job_actions::retry))
         .routes(routes!(events::events))
+        .routes(routes!(events::feed))
         .routes(routes!(jobs::metrics))
         .routes(routes!(jobs::result))
         .routes(routes!(catalog::methods))

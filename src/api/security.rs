@@ -50,6 +50,7 @@ pub const ACCESS: &[(&str, &str, Access)] = &[
     ("POST", "/v1/jobs/{id}/resume", Access::Needs(Scope::JobsWrite)),
     ("POST", "/v1/jobs/{id}/retry", Access::Needs(Scope::JobsWrite)),
     ("GET", "/v1/jobs/{id}/events", Access::Needs(Scope::JobsRead)),
+    ("GET", "/v1/events", Access::Needs(Scope::JobsRead)),
     ("GET", "/v1/jobs/{id}/metrics", Access::Needs(Scope::JobsRead)),
     ("GET", "/v1/jobs/{id}/result", Access::NeedsBoth(Scope::JobsRead, Scope::DataRead)),
     ("GET", "/v1/methods", Access::Known),

@@ -9,7 +9,7 @@ pub mod serve;
 
 use clap::{Parser, Subcommand};
 
-use crate::config::{Given, Options};
+use crate::config::{self, Given, Options};
 use crate::telemetry;
 
 /// Adapts models to new data, over HTTP.
@@ -89,6 +89,7 @@ pub fn run(cli: Cli) -> anyhow::Result<()> {
 
 /// Settles the options, and begins to log as they say.
 fn settle(given: &Given) -> anyhow::Result<Options> {
+    config::plan_failures().map_err(anyhow::Error::msg)?;
     let options = given.settle().map_err(anyhow::Error::msg)?;
     telemetry::start(&options.log, options.log_format).map_err(anyhow::Error::msg)?;
     Ok(options)

@@ -25,6 +25,7 @@ use crate::worker::{Executor, Workers};
 pub struct RunningServer {
     addr: SocketAddr,
     store: Arc<dyn Store>,
+    service: Arc<Service>,
     workers: Workers,
     grace: Duration,
     /// Cancelled first: requests are refused, waits and streams end.
@@ -115,17 +116,23 @@ pub async fn start(options: &Options) -> anyhow::Result<RunningServer> {
     let limits = options.http_limits();
     let router = api::router(App { service: service.clone(), limits });
     let serving = api::listen::serve(listener, router, limits, closing.clone());
-    let keeping = keep_house(service, closing.clone());
+    let keeping = keep_house(service.clone(), closing.clone());
+    let delivering = service.clone();
     let listening = spawn(async move {
-        tokio::join!(serving, keeping);
+        tokio::join!(serving, keeping, delivering.deliver());
     });
-    Ok(RunningServer { addr, store, workers, grace: options.grace(), draining, closing, listening, lock })
+    Ok(RunningServer { addr, store, service, workers, grace: options.grace(), draining, closing, listening, lock })
 }
 
 impl RunningServer {
     /// Where it listens.
     pub fn addr(&self) -> SocketAddr {
         self.addr
+    }
+
+    /// The use cases, for who embeds the service.
+    pub fn service(&self) -> &Service {
+        &self.service
     }
 
     /// Refuses requests, gives running jobs back without consuming their attempts, closes.
@@ -141,9 +148,10 @@ impl RunningServer {
     }
 }
 
-/// Keeps histograms small and collects blobs from time to time, until the listener closes.
+/// Keeps histograms small, removes what is kept no longer and collects blobs from time to time, until the listener closes.
 async fn keep_house(service: Arc<Service>, closing: CancellationToken) {
     let mut upkeep = tokio::time::interval(Duration::from_secs(5));
+    let mut minutes = tokio::time::interval(Duration::from_secs(60));
     let mut hours = tokio::time::interval(Duration::from_secs(3600));
     // The first is at once, and was done at the start.
     hours.tick().await;
@@ -152,6 +160,16 @@ async fn keep_house(service: Arc<Service>, closing: CancellationToken) {
             () = closing.cancelled() => return,
             _ = upkeep.tick() => {
                 counters::upkeep();
+                continue;
+            }
+            _ = minutes.tick() => {
+                tokio::select! {
+                    () = closing.cancelled() => return,
+                    retained = service.retain() => match retained {
+                        Ok(rows) => tracing::debug!(rows, "removed what is kept no longer"),
+                        Err(error) => tracing::warn!(%error, "what is kept no longer cannot be removed"),
+                    },
+                }
                 continue;
             }
             _ = hours.tick() => {}

@@ -127,8 +127,11 @@ pub struct JobError {
 /// A durable event of a job.
 #[derive(Debug, Clone, PartialEq)]
 pub struct JobEvent {
-    /// 1, 2, … without a gap, in order of commit.
+    pub job: JobId,
+    /// 1, 2, … without a gap within the job, in order of commit.
     pub seq: i64,
+    /// 1, 2, … without a gap within the tenant, in order of commit.
+    pub feed_seq: i64,
     pub at: Timestamp,
     /// `state`, `phase`, `metrics`, …
     pub event: String,

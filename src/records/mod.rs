@@ -22,4 +22,4 @@ pub use name::{Alias, BadName, ModelReference, Name, Reference, VersionedReferen
 pub use page::{Cursor, PageRequest};
 pub use request::{Earlier, KeyedRequest, Made};
 pub use spec::{AppliedSpec, BatchSpec, FileFormat, Include, Risk, StoredSpec};
-pub use time::{Clock, ManualClock, SystemClock, Timestamp};
+pub use time::{Clock, ManualClock, Period, SystemClock, Timestamp};

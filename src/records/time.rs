@@ -12,6 +12,11 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Timestamp(i64);
 
+/// A length of time, written as ISO 8601 has it; a day has 24 hours.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Period(pub Duration);
+
 /// Gives the time. Real in the service, controlled in tests.
 pub trait Clock: Send + Sync {
     fn now(&self) -> Timestamp;
@@ -26,6 +31,9 @@ pub struct SystemClock;
 pub struct ManualClock(Arc<AtomicI64>);
 
 impl Timestamp {
+    /// After every time that there will be.
+    pub const MAX: Self = Self(i64::MAX);
+
     pub const fn from_millis(ms: i64) -> Self {
         Self(ms)
     }
@@ -38,9 +46,56 @@ impl Timestamp {
         Self(self.0.saturating_add(i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)))
     }
 
+    pub fn minus(self, duration: Duration) -> Self {
+        Self(self.0.saturating_sub(i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)))
+    }
+
     /// The time since `earlier`; zero if that is later.
     pub fn since(self, earlier: Timestamp) -> Duration {
         Duration::from_millis(u64::try_from(self.0.saturating_sub(earlier.0)).unwrap_or(0))
+    }
+}
+
+impl Period {
+    pub const fn days(n: u64) -> Self {
+        Self(Duration::from_secs(n * 24 * 3600))
+    }
+}
+
+impl FromStr for Period {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, &'static str> {
+        text.parse::<jiff::Span>()
+            .and_then(|span| span.to_duration(jiff::SpanRelativeTo::days_are_24_hours()))
+            .ok()
+            .and_then(|d| Duration::try_from(d).ok())
+            .filter(|_| text.starts_with('P'))
+            .map(Self)
+            .ok_or("an ISO 8601 duration is expected, such as \"P30D\" or \"PT12H\"")
+    }
+}
+
+impl fmt::Display for Period {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match jiff::SignedDuration::try_from(self.0) {
+            Ok(duration) => write!(f, "{duration}"),
+            Err(_) => f.write_str("PT9223372036854775807S"),
+        }
+    }
+}
+
+impl From<Period> for String {
+    fn from(period: Period) -> Self {
+        period.to_string()
+    }
+}
+
+impl TryFrom<String> for Period {
+    type Error = &'static str;
+
+    fn try_from(text: String) -> Result<Self, &'static str> {
+        text.parse()
     }
 }
 
@@ -107,5 +162,18 @@ mod tests {
         assert_eq!(t.to_string(), "2025-11-24T16:03:55.120Z");
         assert_eq!(t.to_string().parse::<Timestamp>().ok(), Some(t));
         assert_eq!(Timestamp::from_millis(0).to_string(), "1970-01-01T00:00:00.000Z");
+    }
+
+    #[test]
+    fn periods_are_iso_8601() {
+        assert_eq!("P30D".parse(), Ok(Period::days(30)));
+        assert_eq!("PT0S".parse(), Ok(Period(Duration::ZERO)));
+        for period in ["P30D", "PT90M", "PT0.5S"] {
+            let period: Period = period.parse().expect("a period");
+            assert_eq!(period.to_string().parse(), Ok(period));
+        }
+        for wrong in ["", "30", "30 days", "-P1D", "P1X"] {
+            assert!(wrong.parse::<Period>().is_err(), "{wrong}");
+        }
     }
 }

@@ -137,6 +137,8 @@ pub struct ServiceError {
     pub faults: Vec<Fault>,
     /// The job that stands in the way.
     pub job: Option<JobId>,
+    /// The first event that is there, where earlier ones were asked for.
+    pub first_available_seq: Option<i64>,
     /// When the same request may succeed, where that is known.
     pub retry_after: Option<Duration>,
     /// For the log alone.
@@ -145,7 +147,15 @@ pub struct ServiceError {
 
 impl ServiceError {
     pub fn new(code: Code, detail: impl Into<String>) -> Self {
-        Self { code, detail: detail.into(), faults: Vec::new(), job: None, retry_after: None, cause: None }
+        Self {
+            code,
+            detail: detail.into(),
+            faults: Vec::new(),
+            job: None,
+            first_available_seq: None,
+            retry_after: None,
+            cause: None,
+        }
     }
 
     /// A fault at one place of the document that was sent.

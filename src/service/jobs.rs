@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use serde_json::Value;
-use tokio::sync::broadcast::error::RecvError;
 
 use super::error::{Code, ServiceError};
+use super::hub::{News, Wanted};
 use super::requests::{Once, RequestKey, made_by_same, odd};
 use super::spec::Terms;
 use super::{JobRequest, Page, Service, cut, one_more};
@@ -212,26 +212,16 @@ impl Service {
         wait: Wait,
         at_most: Duration,
     ) -> Result<JobRecord, ServiceError> {
-        // Subscribed before the first read, so that no change falls between the two.
-        let mut commits = self.store.subscribe();
+        // Listened for before the first read, so that no change falls between the two.
+        let listener = self.hub.listen(Wanted::Changes(id));
         let deadline = tokio::time::Instant::now() + at_most;
         loop {
             let job = self.job(tenant, id).await?;
             if wait.is_over(&job) {
                 return Ok(job);
             }
-            let changed = async {
-                loop {
-                    match commits.recv().await {
-                        Ok(commit) if commit.job == id => return true,
-                        Ok(_) => {}
-                        Err(RecvError::Lagged(_)) => return true,
-                        Err(RecvError::Closed) => return false,
-                    }
-                }
-            };
             tokio::select! {
-                more = changed => if !more { return Ok(job) },
+                news = listener.news() => if matches!(news, News::Over) { return Ok(job) },
                 () = tokio::time::sleep_until(deadline) => return self.job(tenant, id).await,
                 () = self.stopping.cancelled() => return Ok(job),
             }

@@ -13,6 +13,7 @@ mod dry_run;
 mod error;
 mod events;
 mod found;
+mod hub;
 mod job_actions;
 mod jobs;
 mod keys;
@@ -22,6 +23,7 @@ mod predict;
 mod rates;
 mod requests;
 mod resolve;
+mod retention;
 mod rows;
 mod schema_guess;
 mod scratch;
@@ -30,7 +32,6 @@ mod unpack;
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
 
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
@@ -52,6 +53,7 @@ pub use domains::{DomainOptions, InlineDomain, PutDomain};
 pub use dry_run::DryRun;
 pub use error::{Code, Fault, Place, ServiceError};
 pub use events::{EventPage, EventStream};
+pub use hub::{Line, Told};
 pub use job_actions::{Accepted, CancelledMany};
 pub use jobs::{NewJobContext, Wait};
 pub use keys::{Caller, FreshKey, NewKey, RotateKey, make_key};
@@ -60,6 +62,7 @@ pub use models::ModelWithVersion;
 pub use predict::{PredictInput, PredictOptions, Predicted, include_of};
 pub use rates::{NewRateLimit, Quota};
 pub use requests::{Once, RequestKey};
+pub use retention::Keep;
 pub use rows::PredictDocument;
 pub use schema_guess::{FilePart, GUESS_BYTES, GuessedColumn, SchemaGuess};
 pub use scratch::{Received, Upload};
@@ -81,7 +84,7 @@ pub struct Limits {
     pub max_predict_rows: usize,
     pub max_queued_jobs: i64,
     pub max_queued_jobs_of_tenant: Option<i64>,
-    pub keep_keys: Duration,
+    pub keep: Keep,
     pub model_cache_bytes: u64,
     pub max_uploads: usize,
 }
@@ -89,6 +92,7 @@ pub struct Limits {
 /// The use cases over their collaborators.
 pub struct Service {
     store: Arc<dyn Store>,
+    hub: Arc<hub::Hub>,
     blobs: Blobs,
     clock: Arc<dyn Clock>,
     limits: Limits,
@@ -128,6 +132,7 @@ impl Service {
         let scratch = scratch::Scratch::prepare(with.scratch).map_err(scratch::of_io)?;
         Ok(Self {
             keys: keys::Keyring::of(with.store.all_keys().await?),
+            hub: hub::Hub::of(with.store.subscribe()),
             store: with.store,
             blobs: with.blobs,
             clock: with.clock,

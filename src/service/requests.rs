@@ -55,7 +55,7 @@ impl Drop for Running<'_> {
 impl Service {
     /// The request as it is remembered.
     pub(super) fn keyed(&self, tenant: &TenantId, key: Option<RequestKey>, now: Timestamp) -> Option<KeyedRequest> {
-        let keep = i64::try_from(self.limits.keep_keys.as_millis()).unwrap_or(i64::MAX);
+        let keep = i64::try_from(self.limits.keep.requests.as_millis()).unwrap_or(i64::MAX);
         let RequestKey { key, fingerprint } = key?;
         let forgotten = Timestamp::from_millis(now.millis().saturating_sub(keep));
         Some(KeyedRequest { tenant: tenant.clone(), key, fingerprint, at: now, forgotten })

@@ -12,7 +12,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::error::{Code, Fault, Place, ServiceError};
-use crate::records::{BadName, DomainId, JobKind, ModelReference, Name, Risk, VersionedReference};
+use crate::records::{BadName, DomainId, JobKind, ModelReference, Name, Period, Risk, VersionedReference};
 
 /// Sources of one job; more are pooled into domains by whoever has so many.
 pub(super) const MAX_SOURCES: usize = 100;
@@ -365,11 +365,10 @@ fn evaluation_of(value: Value, faults: &mut Faults) -> Option<Evaluation> {
 
 /// An ISO 8601 duration of at least a millisecond and at most a year; a day has 24 hours.
 pub(super) fn duration_in(text: &str) -> Result<Duration, &'static str> {
-    text.parse::<jiff::Span>()
-        .and_then(|span| span.to_duration(jiff::SpanRelativeTo::days_are_24_hours()))
+    text.parse::<Period>()
         .ok()
-        .and_then(|d| Duration::try_from(d).ok())
-        .filter(|d| text.starts_with('P') && (1..=366 * 86_400_000).contains(&d.as_millis()))
+        .map(|Period(d)| d)
+        .filter(|d| (1..=366 * 86_400_000).contains(&d.as_millis()))
         .ok_or("an ISO 8601 duration of at most a year is expected, such as \"PT2H\" or \"PT90S\"")
 }
 

@@ -3,6 +3,7 @@
 
 mod sqlite;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -149,10 +150,49 @@ pub struct Lease {
     pub token: i64,
 }
 
-/// A job was changed or got events; sent after the commit.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// What one commit did to jobs, sent once it is durable. Who follows jobs need not read the database again.
+#[derive(Debug, Default, PartialEq)]
 pub struct Committed {
-    pub job: JobId,
+    /// Jobs that were changed or got events, each once.
+    pub jobs: Vec<JobId>,
+    /// Events that were appended, and whose they are; in the order of their numbers.
+    pub events: Vec<(TenantId, JobEvent)>,
+}
+
+impl Committed {
+    pub fn touches(&self, job: JobId) -> bool {
+        self.jobs.contains(&job)
+    }
+}
+
+/// What comes of every commit that touched a job.
+pub type Commits = broadcast::Receiver<Arc<Committed>>;
+
+/// What is removed because it is old, or too much.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Purge {
+    /// Events of jobs that have ended, all but the last of each.
+    Events { ended_before: Timestamp },
+    /// Jobs that have ended, the oldest first, with all but the models that they made.
+    Jobs { ended_before: Timestamp, at_most: u32 },
+    /// Keys of requests that are forgotten.
+    Requests { made_before: Timestamp },
+}
+
+/// What one step removed or marked as done.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Purged {
+    pub rows: u64,
+    pub jobs: u64,
+}
+
+/// How far the feed of a tenant reaches.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct FeedBounds {
+    /// The number of the last event; 0 where there was none.
+    pub last: i64,
+    /// Above this number nothing was removed; 0 where nothing was.
+    pub purged: i64,
 }
 
 /// Who claims, and what holds for whatever is claimed.
@@ -248,6 +288,9 @@ pub trait Store: Send + Sync + 'static {
     async fn resume_job(&self, tenant: &TenantId, id: JobId, now: Timestamp) -> Result<Pausing, StoreError>;
     /// Events with `seq > after`, ascending. Empty for another tenant's job.
     async fn events(&self, tenant: &TenantId, id: JobId, after: i64, limit: u32) -> Result<Vec<JobEvent>, StoreError>;
+    /// Events of all jobs of a tenant with `feed_seq > after`, ascending.
+    async fn feed(&self, tenant: &TenantId, after: i64, limit: u32) -> Result<Vec<JobEvent>, StoreError>;
+    async fn feed_bounds(&self, tenant: &TenantId) -> Result<FeedBounds, StoreError>;
     async fn metrics(&self, tenant: &TenantId, id: JobId) -> Result<Option<Value>, StoreError>;
     /// Over all tenants.
     async fn job_counts(&self) -> Result<Vec<(JobState, JobKind, i64)>, StoreError>;
@@ -303,6 +346,11 @@ pub trait Store: Send + Sync + 'static {
     async fn rescue_all(&self, now: Timestamp, crash_limit: i64) -> Result<Vec<(JobId, JobState)>, StoreError>;
     /// Fails queued and paused jobs whose deadline has passed.
     async fn expire(&self, now: Timestamp) -> Result<Vec<JobId>, StoreError>;
+
+    // What is kept no longer
+    async fn is_due(&self, what: Purge) -> Result<bool, StoreError>;
+    /// One small step, of at most 500 rows; nothing is left once a step does nothing.
+    async fn purge(&self, what: Purge) -> Result<Purged, StoreError>;
 
     // Models
     async fn model(&self, tenant: &TenantId, which: &Reference<ModelId>) -> Result<Option<ModelRecord>, StoreError>;
@@ -363,7 +411,7 @@ pub trait Store: Send + Sync + 'static {
     /// is what is stored, as long as it is.
     fn generation(&self) -> u64;
     /// Tells of every commit that touched a job. A receiver that lags must read the database instead.
-    fn subscribe(&self) -> broadcast::Receiver<Committed>;
+    fn subscribe(&self) -> Commits;
     /// Whether writes are answered: a short transaction, for `/readyz`.
     async fn ping(&self) -> Result<(), StoreError>;
     /// Commits what is queued and closes; later calls fail.

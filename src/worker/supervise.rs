@@ -7,7 +7,6 @@ use std::time::Duration;
 
 use futures::FutureExt as _;
 use serde_json::json;
-use tokio::sync::broadcast;
 use tokio::sync::broadcast::error::RecvError;
 use tokio::time::{Instant, MissedTickBehavior, interval_at};
 use tokio_util::sync::CancellationToken;
@@ -18,7 +17,7 @@ use super::errors::{self, CANCELLED, DEADLINE_EXCEEDED, backoff, job_error};
 use super::threads::Slot;
 use super::{Runner, WorkerOptions};
 use crate::records::{Clock, JobError, JobRecord, JobState};
-use crate::store::{Committed, Completion, Lease, Store, StoreError};
+use crate::store::{Commits, Completion, Lease, Store, StoreError};
 
 /// Tries to commit the end of an attempt before it is left to the next start.
 const COMMIT_TRIES: u32 = 5;
@@ -190,10 +189,10 @@ impl Supervisor {
     }
 
     /// Returns when this job's record may have changed.
-    async fn change(&self, changes: &mut broadcast::Receiver<Committed>) {
+    async fn change(&self, changes: &mut Commits) {
         loop {
             match changes.recv().await {
-                Ok(committed) if committed.job != self.lease.job => {}
+                Ok(committed) if !committed.touches(self.lease.job) => {}
                 Ok(_) | Err(RecvError::Lagged(_)) => return,
                 // The store is closed: nothing will be asked any more.
                 Err(RecvError::Closed) => std::future::pending().await,

@@ -14,7 +14,7 @@ use super::supervise::{House, attempt};
 use super::threads::Slots;
 use super::{Runner, WorkerOptions};
 use crate::records::Clock;
-use crate::store::{ClaimTerms, Committed, Store, StoreError};
+use crate::store::{ClaimTerms, Commits, Store, StoreError};
 
 /// Threads of the runtime: supervisors only wait, a second thread is for a runner that does not.
 const SUPERVISOR_THREADS: usize = 2;
@@ -94,7 +94,7 @@ impl Drop for Workers {
 
 struct Claiming {
     house: House,
-    changes: broadcast::Receiver<Committed>,
+    changes: Commits,
     wake: Arc<Notify>,
 }
 
@@ -172,7 +172,7 @@ fn note(ended: Result<(), JoinError>) {
 }
 
 /// Returns when a job was committed; several that came together are one.
-async fn change(changes: &mut broadcast::Receiver<Committed>) {
+async fn change(changes: &mut Commits) {
     use broadcast::error::{RecvError, TryRecvError};
     if matches!(changes.recv().await, Err(RecvError::Closed)) {
         std::future::pending::<()>().await;

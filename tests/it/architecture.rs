@@ -9,15 +9,16 @@ use std::path::{Path, PathBuf};
 /// Rooms of the service and the rooms each may use.
 const SERVICE: &[(&str, &[&str])] = &[
     ("records", &[]),
-    ("store", &["records"]),
-    ("blobs", &["records"]),
+    ("faults", &[]),
+    ("store", &["records", "faults"]),
+    ("blobs", &["records", "faults"]),
     ("ingest", &["records"]),
     ("predictions", &["records"]),
     ("service", &["records", "store", "blobs", "ingest", "predictions"]),
     ("worker", &["records", "store", "blobs", "ingest", "predictions"]),
     ("counters", &[]),
     ("api", &["records", "service", "counters"]),
-    ("config", &["records", "store", "blobs", "ingest", "predictions", "service", "worker", "api"]),
+    ("config", &["records", "faults", "store", "blobs", "ingest", "predictions", "service", "worker", "api"]),
     ("telemetry", &["config"]),
     ("cli", &["records", "store", "blobs", "ingest", "service", "worker", "api", "config", "counters", "telemetry"]),
     // Programs beside the service, which read data as it does.

@@ -3,29 +3,18 @@
 //!
 //! Thirty kills by default; `ADAPTD_KILLS=1000` makes it long.
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use rand::{RngExt as _, SeedableRng as _};
 use rand_chacha::ChaCha8Rng;
 use serde_json::{Value, json};
-use sqlx::Connection as _;
 
+use crate::audit::{Promises, audit, drain};
 use crate::process::{Http, Process, free_port};
 
 const CLIENTS: u64 = 4;
-const DRAIN: Duration = Duration::from_secs(240);
-
-/// What clients were promised.
-#[derive(Default)]
-struct Promises {
-    /// Job by idempotency key; a key that was answered twice must have got the same job.
-    accepted: BTreeMap<String, String>,
-    cancelled: BTreeSet<String>,
-    replayed: usize,
-}
 
 /// One client: submits under keys of its own, sends a key again where the answer was lost, cancels
 /// some of what it submitted.
@@ -99,63 +88,6 @@ fn storm(data: &std::path::Path, port: u16, kills: usize) -> Promises {
     let (took, clean) = process.terminate();
     assert!(clean && took < Duration::from_secs(8), "the last shutdown took {took:?}");
     Arc::into_inner(promises).expect("the last owner").into_inner().expect("a lock")
-}
-
-#[expect(clippy::disallowed_methods, reason = "another process is waited for")]
-fn drain(http: &Http) {
-    let began = Instant::now();
-    let open = |state: &str| http.get(&format!("/v1/jobs?state={state}&limit=1")).expect("an answer").1;
-    while ["queued", "running"].iter().any(|s| !open(s)["data"].as_array().expect("a list").is_empty()) {
-        assert!(began.elapsed() < DRAIN, "jobs that were accepted do not end");
-        std::thread::sleep(Duration::from_millis(50));
-    }
-}
-
-/// Looks at the database itself, after the last process is gone.
-async fn audit(data: &std::path::Path, promises: &Promises) {
-    let options = sqlx::sqlite::SqliteConnectOptions::new().filename(data.join("adaptd.db")).read_only(true);
-    let mut db = sqlx::SqliteConnection::connect_with(&options).await.expect("a database");
-    let check: String = sqlx::query_scalar("PRAGMA integrity_check").fetch_one(&mut db).await.expect("a check");
-    assert_eq!(check, "ok");
-
-    let jobs: Vec<(String, String, Option<String>)> =
-        sqlx::query_as("SELECT id, state, json_extract(error, '$.code') FROM jobs")
-            .fetch_all(&mut db)
-            .await
-            .expect("jobs");
-    let states: BTreeMap<&str, &str> = jobs.iter().map(|(id, state, _)| (id.as_str(), state.as_str())).collect();
-    for job in promises.accepted.values() {
-        let state = states.get(job.as_str()).unwrap_or_else(|| panic!("accepted job {job} is lost"));
-        assert!(["succeeded", "failed", "cancelled"].contains(state), "{job} is {state}");
-    }
-    for (id, state, code) in &jobs {
-        assert_ne!(state, "failed", "{id}: {code:?}");
-    }
-    for job in &promises.cancelled {
-        assert_eq!(states[job.as_str()], "cancelled", "{job} was cancelled");
-    }
-
-    let models: Vec<(String, i64)> = sqlx::query_as("SELECT job_id, count(*) FROM model_versions GROUP BY job_id")
-        .fetch_all(&mut db)
-        .await
-        .expect("models");
-    let made: BTreeSet<&str> = models.iter().map(|(job, _)| job.as_str()).collect();
-    let succeeded: BTreeSet<&str> = states.iter().filter(|(_, s)| **s == "succeeded").map(|(id, _)| *id).collect();
-    assert_eq!(made, succeeded, "one model for each job that succeeded, none for others");
-    assert!(models.iter().all(|(_, n)| *n == 1), "a job made two models");
-
-    let events: Vec<(String, i64, i64, i64)> = sqlx::query_as(
-        "SELECT job_id, count(*), max(seq), sum(type = 'state' AND json_extract(data, '$.terminal')) \
-         FROM job_events GROUP BY job_id",
-    )
-    .fetch_all(&mut db)
-    .await
-    .expect("events");
-    assert_eq!(events.len(), jobs.len());
-    for (job, count, last, terminal) in events {
-        assert_eq!(count, last, "{job}: a gap in the events");
-        assert_eq!(terminal, 1, "{job}: one terminal event");
-    }
 }
 
 #[tokio::test]

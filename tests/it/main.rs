@@ -4,6 +4,8 @@
 
 mod api;
 mod architecture;
+mod audit;
+mod failpoints;
 mod kill;
 mod process;
 mod readme;

@@ -28,28 +28,49 @@ impl Process {
         Self::spawn(data, port, options, File::create(log).expect("a file").into())
     }
 
+    /// With planned failures, and its log at the end of a file; `None` where it ended before it listened.
+    pub fn start_failing(data: &Path, port: u16, options: &[&str], plan: &str, log: &Path) -> Option<Self> {
+        let log = File::options().create(true).append(true).open(log).expect("a file");
+        let mut process = Self::command(data, port, options, log.into(), plan);
+        process.listens().then_some(process)
+    }
+
     fn spawn(data: &Path, port: u16, options: &[&str], stderr: Stdio) -> Self {
+        let mut process = Self::command(data, port, options, stderr, "");
+        assert!(process.listens(), "the service ended at its start");
+        process
+    }
+
+    fn command(data: &Path, port: u16, options: &[&str], stderr: Stdio, plan: &str) -> Self {
         let child = Command::new(env!("CARGO_BIN_EXE_adaptd"))
             .args(["serve", "--listen", &format!("127.0.0.1:{port}"), "--data"])
             .arg(data)
             .args(options)
+            .env("FAILPOINTS", plan)
             .stdout(Stdio::null())
             .stderr(stderr)
             .spawn()
             .expect("the binary starts");
-        let mut process = Self { child, port };
-        process.wait_until_it_listens();
-        process
+        Self { child, port }
     }
 
+    /// Whether it listens, once it does or has ended.
     #[expect(clippy::disallowed_methods, reason = "another process is waited for")]
-    fn wait_until_it_listens(&mut self) {
+    fn listens(&mut self) -> bool {
         let began = Instant::now();
         while TcpStream::connect(("127.0.0.1", self.port)).is_err() {
             assert!(began.elapsed() < START, "the service does not listen");
-            assert!(self.child.try_wait().expect("a child").is_none(), "the service ended at its start");
+            if self.has_ended() {
+                return false;
+            }
             std::thread::sleep(Duration::from_millis(5));
         }
+        true
+    }
+
+    /// Whether the process is gone.
+    pub fn has_ended(&mut self) -> bool {
+        self.child.try_wait().expect("a child").is_some()
     }
 
     /// SIGKILL: nothing is said, nothing is flushed.

@@ -216,6 +216,12 @@ impl TestApp {
         answer.json()
     }
 
+    /// Removes what is kept no longer, as the service does from time to time; how many rows went.
+    pub(crate) fn retain(&self) -> u64 {
+        let server = self.server.as_ref().expect("a service that runs");
+        self.runtime.block_on(server.service().retain()).expect("what is old is removed")
+    }
+
     /// Stops the service as SIGTERM does.
     pub(crate) fn stop(&mut self) {
         if let Some(server) = self.server.take() {

@@ -72,7 +72,7 @@ pub(super) async fn heartbeat(
 pub(super) async fn checkpoint(
     tx: &mut Tx,
     lease: Lease,
-    (blob, data): (&str, &Value),
+    (blob, data): (&str, Value),
     now: Timestamp,
 ) -> Result<bool, StoreError> {
     // What got so far is not to blame for the crashes before.

@@ -12,20 +12,16 @@ mod leases;
 mod models;
 mod open;
 mod requests;
+mod retention;
 mod rows;
 mod sweeps;
 mod writer;
 
 use std::time::Duration;
 
-use async_trait::async_trait;
-use serde_json::Value;
-use sqlx::sqlite::SqlitePool;
-use tokio::sync::broadcast;
-
 use super::{
-    AliasChange, Aliases, Cancellation, ClaimTerms, Committed, Completion, CreateLimits, Creation, Deletion, Lease,
-    Lineage, Pausing, Put, QueueDepth, Store, StoreError,
+    AliasChange, Aliases, Cancellation, ClaimTerms, Commits, Completion, CreateLimits, Creation, Deletion, FeedBounds,
+    Lease, Lineage, Pausing, Purge, Purged, Put, QueueDepth, Store, StoreError,
 };
 use crate::records::{
     Alias, AliasRecord, DomainId, DomainRecord, DomainVersionRecord, Earlier, Expected, Intent, JobError, JobEvent,
@@ -33,8 +29,13 @@ use crate::records::{
     ModelId, ModelRecord, ModelVersionRecord, NewAlias, NewDomainVersion, NewJob, PageRequest, Progress, Reference,
     Rotation, TenantId, Timestamp,
 };
+use async_trait::async_trait;
 pub use open::SqliteOptions;
+use serde_json::Value;
+use sqlx::sqlite::SqlitePool;
 use writer::{Tx, Writer};
+
+use crate::faults::{self, Injected, Point};
 
 /// One database file, owned by this process from `open` to `close`.
 pub struct SqliteStore {
@@ -155,6 +156,14 @@ impl Store for SqliteStore {
         events::after(&self.readers, tenant, id, after, limit).await
     }
 
+    async fn feed(&self, tenant: &TenantId, after: i64, limit: u32) -> Result<Vec<JobEvent>, StoreError> {
+        events::feed(&self.readers, tenant, after, limit).await
+    }
+
+    async fn feed_bounds(&self, tenant: &TenantId) -> Result<FeedBounds, StoreError> {
+        events::feed_bounds(&self.readers, tenant).await
+    }
+
     async fn metrics(&self, tenant: &TenantId, id: JobId) -> Result<Option<Value>, StoreError> {
         models::metrics(&self.readers, tenant, id).await
     }
@@ -191,7 +200,7 @@ impl Store for SqliteStore {
 
     async fn claim(&self, terms: &ClaimTerms, now: Timestamp) -> Result<Option<JobRecord>, StoreError> {
         let terms = terms.clone();
-        self.writer.write(async move |tx: &mut Tx| leases::claim(tx, &terms, now).await).await
+        self.writer.write(async move |tx: &mut Tx| or_fault(leases::claim(tx, &terms, now).await, Point::Claim)).await
     }
 
     async fn heartbeat(
@@ -201,17 +210,29 @@ impl Store for SqliteStore {
         now: Timestamp,
         until: Timestamp,
     ) -> Result<Option<Intent>, StoreError> {
-        self.writer.write(async move |tx: &mut Tx| leases::heartbeat(tx, lease, progress, now, until).await).await
+        self.writer
+            .write(async move |tx: &mut Tx| {
+                or_fault(leases::heartbeat(tx, lease, progress, now, until).await, Point::Heartbeat)
+            })
+            .await
     }
 
     async fn checkpoint(&self, lease: Lease, blob: &str, data: Value, now: Timestamp) -> Result<bool, StoreError> {
         let blob = blob.to_owned();
-        self.writer.write(async move |tx: &mut Tx| leases::checkpoint(tx, lease, (&blob, &data), now).await).await
+        self.writer
+            .write(async move |tx: &mut Tx| {
+                or_fault(leases::checkpoint(tx, lease, (&blob, data), now).await, Point::Checkpoint)
+            })
+            .await
     }
 
     async fn append_event(&self, lease: Lease, event: &str, data: Value, now: Timestamp) -> Result<bool, StoreError> {
         let event = event.to_owned();
-        self.writer.write(async move |tx: &mut Tx| events::append_fenced(tx, lease, &event, &data, now).await).await
+        self.writer
+            .write(async move |tx: &mut Tx| {
+                or_fault(events::append_fenced(tx, lease, &event, data, now).await, Point::AppendEvent)
+            })
+            .await
     }
 
     async fn complete(
@@ -220,7 +241,11 @@ impl Store for SqliteStore {
         completion: Completion,
         now: Timestamp,
     ) -> Result<Option<JobState>, StoreError> {
-        self.writer.write(async move |tx: &mut Tx| leases::complete(tx, lease, completion, now).await).await
+        self.writer
+            .write(async move |tx: &mut Tx| {
+                or_fault(leases::complete(tx, lease, completion, now).await, Point::Complete)
+            })
+            .await
     }
 
     async fn fail(
@@ -230,19 +255,33 @@ impl Store for SqliteStore {
         backoff: Duration,
         now: Timestamp,
     ) -> Result<Option<JobState>, StoreError> {
-        self.writer.write(async move |tx: &mut Tx| leases::fail(tx, lease, error, backoff, now).await).await
+        self.writer
+            .write(async move |tx: &mut Tx| or_fault(leases::fail(tx, lease, error, backoff, now).await, Point::Fail))
+            .await
     }
 
     async fn release(&self, lease: Lease, now: Timestamp) -> Result<Option<JobState>, StoreError> {
-        self.writer.write(async move |tx: &mut Tx| leases::release(tx, lease, now).await).await
+        self.writer
+            .write(async move |tx: &mut Tx| or_fault(leases::release(tx, lease, now).await, Point::Release))
+            .await
     }
 
     async fn rescue_all(&self, now: Timestamp, crash_limit: i64) -> Result<Vec<(JobId, JobState)>, StoreError> {
-        self.writer.write(async move |tx: &mut Tx| sweeps::rescue_all(tx, now, crash_limit).await).await
+        self.writer
+            .write(async move |tx: &mut Tx| or_fault(sweeps::rescue_all(tx, now, crash_limit).await, Point::Rescue))
+            .await
     }
 
     async fn expire(&self, now: Timestamp) -> Result<Vec<JobId>, StoreError> {
         self.writer.write(async move |tx: &mut Tx| sweeps::expire(tx, now).await).await
+    }
+
+    async fn is_due(&self, what: Purge) -> Result<bool, StoreError> {
+        retention::is_due(&self.readers, what).await
+    }
+
+    async fn purge(&self, what: Purge) -> Result<Purged, StoreError> {
+        self.writer.write(async move |tx: &mut Tx| or_fault(retention::purge(tx, what).await, Point::Purge)).await
     }
 
     async fn model(&self, tenant: &TenantId, which: &Reference<ModelId>) -> Result<Option<ModelRecord>, StoreError> {
@@ -337,7 +376,7 @@ impl Store for SqliteStore {
         self.writer.generation()
     }
 
-    fn subscribe(&self) -> broadcast::Receiver<Committed> {
+    fn subscribe(&self) -> Commits {
         self.writer.subscribe()
     }
 
@@ -348,5 +387,18 @@ impl Store for SqliteStore {
     async fn close(&self) {
         self.writer.close().await;
         self.readers.close().await;
+    }
+}
+
+/// What the statements of a write answered, unless it is planned to fail after them.
+fn or_fault<T>(outcome: Result<T, StoreError>, point: Point) -> Result<T, StoreError> {
+    let outcome = outcome?;
+    faults::hit(point)?;
+    Ok(outcome)
+}
+
+impl From<Injected> for StoreError {
+    fn from(injected: Injected) -> Self {
+        StoreError::Unavailable(injected.to_string())
     }
 }

@@ -8,13 +8,18 @@ use super::rows;
 use super::writer::Tx;
 use crate::records::{DomainId, Earlier, KeyedRequest, Made, Reference, VersionedReference};
 
-/// Forgets old requests, and tells of an earlier one with this key.
+/// Tells of an earlier request with this key, and forgets one that is too old.
 pub(super) async fn begin(tx: &mut Tx, request: &KeyedRequest) -> Result<Option<Earlier>, StoreError> {
-    sqlx::query("DELETE FROM idempotency_keys WHERE created_at <= ?1")
-        .bind(request.forgotten.millis())
-        .execute(&mut tx.connection)
-        .await?;
-    earlier(&mut tx.connection, request).await
+    let earlier = earlier(&mut tx.connection, request).await?;
+    if earlier.is_none() {
+        // What else is too old is removed in small steps, not by whoever comes first.
+        sqlx::query("DELETE FROM idempotency_keys WHERE tenant_id = ?1 AND key = ?2")
+            .bind(&request.tenant.0)
+            .bind(&request.key)
+            .execute(&mut tx.connection)
+            .await?;
+    }
+    Ok(earlier)
 }
 
 /// What the key was used for, as long as that is not forgotten.

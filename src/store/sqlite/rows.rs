@@ -127,6 +127,8 @@ pub(super) fn job(row: &SqliteRow) -> Result<JobRecord, StoreError> {
 
 pub(super) fn event(row: &SqliteRow) -> Result<JobEvent, StoreError> {
     Ok(JobEvent {
+        job: parsed(row, "job_id")?,
+        feed_seq: row.try_get("feed_seq")?,
         seq: row.try_get("seq")?,
         at: time(row, "at")?,
         event: row.try_get("type")?,

@@ -16,34 +16,53 @@ use sqlx::sqlite::SqliteConnection;
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
 use tokio::time::Instant;
 
-use super::super::{Committed, StoreError};
-use crate::records::JobId;
+use super::super::{Commits, Committed, StoreError};
+use crate::faults::{self, Point};
+use crate::records::{JobEvent, JobId, TenantId};
 
 /// Writes that wait; a sender that finds the queue full waits for a place.
 const QUEUE: usize = 4096;
 /// Writes in one transaction: bounds how long the first of them waits for its answer.
 const BATCH: usize = 256;
-/// Committed jobs that a subscriber may be behind before it has to read the database instead.
-const SUBSCRIBER_LAG: usize = 4096;
+/// Commits that a subscriber may be behind before it has to read the database instead: each holds as many events as a
+/// transaction has.
+const SUBSCRIBER_LAG: usize = 256;
 
 /// The open transaction, as a write sees it.
 pub(super) struct Tx {
     pub(super) connection: SqliteConnection,
-    /// Jobs that the transaction changed, to be told after the commit.
-    touched: Vec<JobId>,
+    /// What the transaction did, to be told after the commit.
+    done: Committed,
 }
 
 impl Tx {
     /// Notes that subscribers should look at this job after the commit.
     pub(super) fn touch(&mut self, job: JobId) {
-        self.touched.push(job);
+        self.done.jobs.push(job);
+    }
+
+    /// Notes an event, to be told after the commit.
+    pub(super) fn tell(&mut self, tenant: TenantId, event: JobEvent) {
+        self.done.jobs.push(event.job);
+        self.done.events.push((tenant, event));
+    }
+
+    /// How much is noted, for [`Tx::forget`].
+    fn noted(&self) -> (usize, usize) {
+        (self.done.jobs.len(), self.done.events.len())
+    }
+
+    /// Takes back what was noted since.
+    fn forget(&mut self, (jobs, events): (usize, usize)) {
+        self.done.jobs.truncate(jobs);
+        self.done.events.truncate(events);
     }
 }
 
 /// The sending side of the writer thread.
 pub(super) struct Writer {
     queue: mpsc::Sender<Message>,
-    committed: broadcast::Sender<Committed>,
+    committed: broadcast::Sender<Arc<Committed>>,
     /// Transactions that ended.
     generation: Arc<AtomicU64>,
     ended: watch::Receiver<bool>,
@@ -104,7 +123,7 @@ impl Writer {
         let (end, ended) = watch::channel(false);
         let generation = Arc::new(AtomicU64::new(0));
         let worker = WriterThread {
-            tx: Tx { connection, touched: Vec::new() },
+            tx: Tx { connection, done: Committed::default() },
             receiver,
             committed: committed.clone(),
             generation: Arc::clone(&generation),
@@ -116,6 +135,7 @@ impl Writer {
         std::thread::Builder::new()
             .name("adaptd-writer".into())
             .spawn(move || {
+                let _alive = OrNothing;
                 runtime.block_on(worker.run());
                 drop(lock);
                 let _ = end.send(true);
@@ -141,7 +161,7 @@ impl Writer {
         self.generation.load(Ordering::Acquire)
     }
 
-    pub(super) fn subscribe(&self) -> broadcast::Receiver<Committed> {
+    pub(super) fn subscribe(&self) -> Commits {
         self.committed.subscribe()
     }
 
@@ -153,10 +173,23 @@ impl Writer {
     }
 }
 
+/// Ends the process where its thread panics: a service that reads and cannot write would look alive, and its jobs would wait
+/// for ever, while the next start rescues them.
+struct OrNothing;
+
+impl Drop for OrNothing {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            tracing::error!("the writer of the database has stopped at a defect, and the process with it");
+            std::process::abort();
+        }
+    }
+}
+
 struct WriterThread {
     tx: Tx,
     receiver: mpsc::Receiver<Message>,
-    committed: broadcast::Sender<Committed>,
+    committed: broadcast::Sender<Arc<Committed>>,
     generation: Arc<AtomicU64>,
 }
 
@@ -191,7 +224,7 @@ impl WriterThread {
             tracing::error!(error = %e, writes = ran.len(), "a transaction was not committed");
             // Fails where SQLite has rolled back by itself, which is as good.
             let _ = execute(&mut self.tx.connection, "ROLLBACK").await;
-            self.tx.touched.clear();
+            self.tx.forget((0, 0));
             if ran.is_empty() {
                 ran.extend(waiting.drain(..));
             }
@@ -201,10 +234,12 @@ impl WriterThread {
         for op in ran {
             op.answer(result.clone());
         }
-        self.tx.touched.dedup();
-        for job in self.tx.touched.drain(..) {
+        let mut done = std::mem::take(&mut self.tx.done);
+        if !done.jobs.is_empty() {
+            done.jobs.sort_unstable();
+            done.jobs.dedup();
             // Without subscribers there is nobody to tell.
-            let _ = self.committed.send(Committed { job });
+            let _ = self.committed.send(Arc::new(done));
         }
     }
 
@@ -216,17 +251,19 @@ impl WriterThread {
     ) -> Result<(), StoreError> {
         execute(&mut self.tx.connection, "BEGIN IMMEDIATE").await?;
         while let Some(mut op) = waiting.pop_front() {
-            let touched_before = self.tx.touched.len();
+            let noted_before = self.tx.noted();
             execute(&mut self.tx.connection, "SAVEPOINT one_write").await?;
             let good = op.run(&mut self.tx).await;
             ran.push(op);
             if !good {
-                self.tx.touched.truncate(touched_before);
+                self.tx.forget(noted_before);
                 execute(&mut self.tx.connection, "ROLLBACK TO one_write").await?;
             }
             execute(&mut self.tx.connection, "RELEASE one_write").await?;
         }
-        execute(&mut self.tx.connection, "COMMIT").await
+        faults::hit(Point::WriterBeforeCommit)?;
+        execute(&mut self.tx.connection, "COMMIT").await?;
+        Ok(faults::hit(Point::WriterAfterCommit)?)
     }
 }
 

@@ -210,6 +210,8 @@ fn jobs(asked: &mut Asked) -> String {
     let events = format!("{job}/events");
     asked.ask("GET /v1/jobs/{id}/events", &events, &[]);
     asked.ask("GET /v1/jobs/{id}/events", &events, &[("accept", "text/event-stream")]);
+    // The stream of all jobs has no end.
+    asked.ask("GET /v1/events", "/v1/events?limit=2", &[]);
     job
 }
 

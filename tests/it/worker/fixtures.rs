@@ -5,12 +5,11 @@ use std::sync::{Arc, Mutex, mpsc};
 use std::time::Duration;
 
 use adaptd::records::{JobError, JobId, JobRecord};
-use adaptd::store::{Committed, Completion};
+use adaptd::store::{Commits, Completion};
 use adaptd::worker::{AttemptHandle, Runner, WorkerOptions, Workers};
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures::future::BoxFuture;
-use tokio::sync::broadcast;
 
 use crate::store::fixtures::{Database, sqlite, without_model};
 
@@ -67,7 +66,7 @@ pub(crate) struct Service {
     pub(crate) db: Database,
     pub(crate) workers: Workers,
     pub(crate) runs: Arc<AtomicUsize>,
-    pub(crate) changes: broadcast::Receiver<Committed>,
+    pub(crate) changes: Commits,
 }
 
 pub(crate) fn options(job_threads: usize) -> WorkerOptions {
