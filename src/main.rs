@@ -10,6 +10,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
     spare_huge_pages();
+    raise_descriptor_limit();
     match cli::run(Cli::parse()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -25,4 +26,13 @@ fn spare_huge_pages() {
     // Where the kernel will not, memory is only less well used.
     #[cfg(target_os = "linux")]
     let _ = rustix::thread::disable_transparent_huge_pages(true);
+}
+
+/// Takes as many descriptors as the system gives: every stream that is open takes one, and shells start with 1,024.
+fn raise_descriptor_limit() {
+    use rustix::process::{Resource, getrlimit, setrlimit};
+    let mut limit = getrlimit(Resource::Nofile);
+    limit.current = limit.maximum;
+    // Where that is refused, the limit stays.
+    let _ = setrlimit(Resource::Nofile, limit);
 }

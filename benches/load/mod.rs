@@ -157,6 +157,10 @@ impl Server {
         Ok(Cost { per_second: n as f64 / wall, cpu_us: cpu * 1e6 / n as f64, p50_ms: at(0.5), p99_ms: at(0.99) })
     }
 
+    pub fn addr(&self) -> SocketAddr {
+        self.addr
+    }
+
     /// CPU seconds of all threads of the server, to the nanosecond.
     pub fn cpu(&self) -> anyhow::Result<f64> {
         let mut sum = 0.0;

@@ -33,6 +33,8 @@ pub struct RunningServer {
     /// Cancelled last: the listener closes.
     closing: CancellationToken,
     listening: JoinHandle<()>,
+    /// Cancelled when nothing listens any more.
+    deaf: CancellationToken,
     /// Held as long as anything in the folder is used.
     lock: File,
 }
@@ -44,9 +46,15 @@ pub struct RunningServer {
 pub(super) async fn run(options: &Options) -> anyhow::Result<()> {
     let server = start(options).await?;
     tracing::info!(addr = %server.addr(), "listening");
-    interrupted().await;
+    let broken = tokio::select! {
+        () = interrupted() => false,
+        () = server.broken() => true,
+    };
     tracing::info!("stopping");
     server.shutdown().await;
+    if broken {
+        bail!("a part of the service stopped at a defect, which the log tells of; start it again");
+    }
     Ok(())
 }
 
@@ -118,10 +126,24 @@ pub async fn start(options: &Options) -> anyhow::Result<RunningServer> {
     let serving = api::listen::serve(listener, router, limits, closing.clone());
     let keeping = keep_house(service.clone(), closing.clone());
     let delivering = service.clone();
+    let deaf = CancellationToken::new();
+    let guard = deaf.clone().drop_guard();
     let listening = spawn(async move {
+        let _guard = guard;
         tokio::join!(serving, keeping, delivering.deliver());
     });
-    Ok(RunningServer { addr, store, service, workers, grace: options.grace(), draining, closing, listening, lock })
+    Ok(RunningServer {
+        addr,
+        store,
+        service,
+        workers,
+        grace: options.grace(),
+        draining,
+        closing,
+        listening,
+        deaf,
+        lock,
+    })
 }
 
 impl RunningServer {
@@ -133,6 +155,15 @@ impl RunningServer {
     /// The use cases, for who embeds the service.
     pub fn service(&self) -> &Service {
         &self.service
+    }
+
+    /// Returns when a part has stopped that is to run as long as the service does: a service that only looks alive is worse
+    /// than one that is started again.
+    pub async fn broken(&self) {
+        tokio::select! {
+            () = self.deaf.cancelled() => tracing::error!("nothing listens any more"),
+            () = self.workers.ended() => tracing::error!("no jobs are claimed any more"),
+        }
     }
 
     /// Refuses requests, gives running jobs back without consuming their attempts, closes.

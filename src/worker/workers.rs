@@ -66,6 +66,11 @@ impl Workers {
         self.wake.notify_one();
     }
 
+    /// Returns when no jobs are claimed any more, for whatever reason.
+    pub async fn ended(&self) {
+        self.ended.cancelled().await;
+    }
+
     /// Stops claiming, gives running jobs back without consuming their attempts, and returns when that
     /// is written, or after `grace`; what is not given back by then is rescued at the next start.
     /// Computations that still run are left to the end of the process: the fence keeps them out.

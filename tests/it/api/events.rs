@@ -39,7 +39,9 @@ impl Stream {
         stream.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
         let last = last.map_or(String::new(), |seq| format!("Last-Event-ID: {seq}\r\n"));
         let token = token.map_or(String::new(), |token| format!("Authorization: Bearer {token}\r\n"));
-        let head = format!("GET {path} HTTP/1.1\r\nHost: x\r\nAccept: text/event-stream\r\n{last}{token}\r\n");
+        let head = format!(
+            "GET {path} HTTP/1.1\r\nHost: x\r\nAccept: text/event-stream\r\nConnection: close\r\n{last}{token}\r\n"
+        );
         stream.write_all(head.as_bytes()).unwrap();
         let mut lines = BufReader::new(stream).lines();
         let status = lines.next().unwrap().unwrap().split(' ').nth(1).unwrap().parse().unwrap();
@@ -109,7 +111,8 @@ fn a_client_that_comes_back_after_every_event_sees_each_once_over_restarts_of_th
     app.penguins();
     let specs = [long(), coral(), long(), coral()];
     let jobs: Vec<String> = specs.iter().map(|spec| submit(&app, spec)).collect();
-    // One connection an event; the service is another one after every fourth, while jobs run and after.
+    // One connection an event; the service is another one after every fourth of the first forty, while jobs run. Not for
+    // ever: a job that is given back begins anew.
     let mut feed: Vec<Sse> = Vec::new();
     let mut open = jobs.len();
     while open > 0 {
@@ -119,7 +122,7 @@ fn a_client_that_comes_back_after_every_event_sees_each_once_over_restarts_of_th
         let event = stream.next().expect("the feed goes on");
         open -= usize::from(event.data["terminal"] == true);
         feed.push(event);
-        if feed.len().is_multiple_of(4) {
+        if feed.len().is_multiple_of(4) && feed.len() <= 40 {
             app = app.restart();
         }
     }
@@ -290,8 +293,6 @@ fn a_job_is_kept_for_its_time_and_its_model_for_longer() {
 #[test]
 fn too_many_ended_jobs_go_a_tenth_at_once_the_oldest_first() {
     let app = TestApp::with(|o| o.max_jobs = 100);
-    let spec = json!({"kind": "adapt", "sources": ["none"], "target": "none", "method": {"id": "coral"}});
-    app.post("/v1/jobs", &spec).problem(422, "invalid_parameter");
     app.penguins();
     // Cancelled jobs have ended too, and cost nothing: the one that runs keeps the others waiting.
     let running = submit(&app, &long());
@@ -301,9 +302,7 @@ fn too_many_ended_jobs_go_a_tenth_at_once_the_oldest_first() {
         job
     };
     let mut jobs: Vec<String> = (0..100).map(|_| end()).collect();
-    let ended = |jobs: &[String]| jobs.iter().filter(|j| app.get(&format!("/v1/jobs/{j}")).status == 200).count();
-    app.retain();
-    assert_eq!(ended(&jobs), 100, "as many as may be");
+    assert_eq!(app.retain(), 0, "as many as may be");
     jobs.push(end());
     app.post(&format!("/v1/jobs/{running}/cancel"), &json!({}));
     while app.get(&format!("/v1/jobs/{running}?wait=60")).json()["terminal"] == false {}

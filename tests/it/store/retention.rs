@@ -47,7 +47,7 @@ fn events_go_in_small_steps_all_but_the_last() {
         let last = [db.events(old.id).await, db.store.events(&tenant(), old.id, 700, 100).await.unwrap()].concat();
         let last = last.last().unwrap().clone();
         db.clock.advance(DAY);
-        let young = db.running().await;
+        let young = db.claim().await.unwrap();
         assert_eq!(young.id, waiting.id);
         tell(&db, &young, 5).await;
         let until = db.now();
@@ -117,10 +117,10 @@ fn the_oldest_go_first_whether_their_events_went_before_or_not() {
         }
         let two_days_ago = Timestamp::from_millis(db.now().millis() - 2 * DAY.as_millis() as i64);
         all_steps(&db, Purge::Events { ended_before: two_days_ago }).await;
-        for n in 0..4 {
+        for job in jobs {
             let purged = db.store.purge(Purge::Jobs { ended_before: Timestamp::MAX, at_most: 1 }).await.unwrap();
             assert_eq!(purged.jobs, 1);
-            assert_eq!(db.store.job(&tenant(), jobs[n]).await.unwrap(), None, "the {n}th");
+            assert_eq!(db.store.job(&tenant(), job).await.unwrap(), None);
         }
     });
 }
