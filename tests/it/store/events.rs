@@ -52,7 +52,7 @@ fn each_tenant_has_numbers_of_its_own() {
         let db = sqlite().await;
         let path = db.folder.path().join("adaptd.db");
         let mut shell = SqliteConnectOptions::new().filename(&path).connect().await.unwrap();
-        sqlx::query("INSERT INTO tenants VALUES ('b', NULL)").execute(&mut shell).await.unwrap();
+        sqlx::query("INSERT INTO tenants (id) VALUES ('b')").execute(&mut shell).await.unwrap();
         let b = TenantId("b".into());
         for of in [tenant(), b.clone(), tenant(), b.clone(), b.clone()] {
             db.create(NewJob { tenant: of, ..db.new_job() }).await;
