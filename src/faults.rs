@@ -36,8 +36,8 @@ points! {
     // The rest lie in the transaction of what they are named after, when its statements have run.
     Claim = "claim",
     Heartbeat = "heartbeat",
-    AppendEvent = "append_event",
     Checkpoint = "checkpoint",
+    AppendEvent = "append_event",
     Complete = "complete",
     Fail = "fail",
     Release = "release",

@@ -1,26 +1,23 @@
 //! `adaptd keys`: makes, lists and revokes keys in the data folder of a service that does not run. One that runs does the
 //! same by `/v1/keys`.
 
-use std::path::PathBuf;
-use std::sync::Arc;
-
-use anyhow::{Context, bail};
+use anyhow::bail;
 use clap::{Args, Subcommand};
 
+use super::in_folder::Folder;
 use crate::records::{Clock as _, Cursor, KeyId, KeyRecord, PageRequest, Scope, SystemClock, TenantId};
 use crate::service::{NewKey, NewRateLimit, make_key};
-use crate::store::{SqliteOptions, SqliteStore, Store};
+use crate::store::Store;
 
 #[derive(Debug, Args)]
 pub struct Arguments {
     #[command(subcommand)]
     command: Command,
-    /// The folder of the service
-    #[arg(long, value_name = "DIR", env = "ADAPTD_DATA", default_value = "adaptd-data", global = true)]
-    data: PathBuf,
+    #[command(flatten)]
+    folder: Folder,
     /// Whose keys these are
-    #[arg(long, value_name = "NAME", default_value = "default", global = true)]
-    tenant: String,
+    #[arg(long, value_name = "NAME", default_value = "default", global = true, value_parser = super::in_folder::tenant)]
+    tenant: TenantId,
 }
 
 #[derive(Debug, Subcommand)]
@@ -63,15 +60,8 @@ fn rate_limit(text: &str) -> Result<NewRateLimit, String> {
 /// # Errors
 /// If the service runs, or what is asked for cannot be.
 pub(super) async fn run(arguments: Arguments) -> anyhow::Result<()> {
-    let tenant = tenant(&arguments.tenant)?;
-    std::fs::create_dir_all(&arguments.data).with_context(|| arguments.data.display().to_string())?;
-    let database = arguments.data.join("adaptd.db");
-    let store = SqliteStore::open(&database, SqliteOptions::default()).await;
-    let store: Arc<dyn Store> =
-        Arc::new(store.with_context(|| {
-            format!("{}: if the service runs, stop it, or use its /v1/keys", arguments.data.display())
-        })?);
-    let done = act(store.as_ref(), tenant, arguments.command).await;
+    let store = arguments.folder.open().await?;
+    let done = act(store.as_ref(), arguments.tenant, arguments.command).await;
     store.close().await;
     done
 }
@@ -112,10 +102,4 @@ fn print(key: &KeyRecord) {
         (None, None) => "does not expire".to_owned(),
     };
     println!("{}  {}  {}  {end}  {:?}", key.id, key.created_at, scopes.join(","), key.name);
-}
-
-/// Tenants are named as domains are.
-fn tenant(text: &str) -> anyhow::Result<TenantId> {
-    let name: crate::records::Name = text.parse().with_context(|| format!("--tenant {text:?}"))?;
-    Ok(TenantId(name.to_string()))
 }

@@ -2,10 +2,12 @@
 
 mod demo;
 mod health;
+mod in_folder;
 mod keys;
 mod methods;
 mod openapi;
 pub mod serve;
+mod tenants;
 
 use clap::{Parser, Subcommand};
 
@@ -56,6 +58,8 @@ enum Command {
     },
     /// Make, list and revoke keys, while the service does not run
     Keys(keys::Arguments),
+    /// Set how many jobs of a tenant may run and wait, while the service does not run
+    Tenants(tenants::Arguments),
     /// Ask a running service whether it is ready, for container health checks
     Health(health::Arguments),
     /// Print the OpenAPI document
@@ -81,6 +85,7 @@ pub fn run(cli: Cli) -> anyhow::Result<()> {
             block_on(demo::run(&options, arguments))
         }
         Command::Keys(arguments) => block_on(keys::run(arguments)),
+        Command::Tenants(arguments) => block_on(tenants::run(arguments)),
         Command::Health(arguments) => health::run(&arguments),
         Command::Openapi => openapi::run(),
         Command::Methods(arguments) => methods::run(&arguments),

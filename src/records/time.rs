@@ -147,6 +147,11 @@ impl ManualClock {
         Self(Arc::new(AtomicI64::new(now.0)))
     }
 
+    /// Sets the time, also back.
+    pub fn set(&self, now: Timestamp) {
+        self.0.store(now.0, Ordering::SeqCst);
+    }
+
     pub fn advance(&self, duration: Duration) {
         self.0.fetch_add(i64::try_from(duration.as_millis()).unwrap_or(i64::MAX), Ordering::SeqCst);
     }

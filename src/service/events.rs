@@ -225,7 +225,8 @@ async fn next(mut follow: Follow) -> Option<(Arc<Told>, Follow)> {
             return Some((told, follow));
         }
         if follow.behind {
-            follow.catch_up().await?;
+            // Apart, so that the thousands that only listen do not each keep room for it.
+            Box::pin(follow.catch_up()).await?;
             continue;
         }
         follow.ready = VecDeque::new();

@@ -83,8 +83,8 @@ pub struct Limits {
     pub max_columns: usize,
     pub max_predict_rows: usize,
     pub max_queued_jobs: i64,
-    pub keep: Keep,
     pub max_queued_jobs_of_tenant: Option<i64>,
+    pub keep: Keep,
     pub model_cache_bytes: u64,
     pub max_uploads: usize,
 }

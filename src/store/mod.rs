@@ -195,6 +195,14 @@ pub struct FeedBounds {
     pub purged: i64,
 }
 
+/// How many jobs of a tenant may run and wait; `None` is as the service's options say.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TenantRecord {
+    pub id: TenantId,
+    pub max_running: Option<u32>,
+    pub max_queued: Option<u32>,
+}
+
 /// Who claims, and what holds for whatever is claimed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ClaimTerms {
@@ -406,6 +414,12 @@ pub trait Store: Send + Sync + 'static {
         id: KeyId,
         rotation: Rotation,
     ) -> Result<Option<KeyRecord>, StoreError>;
+
+    // Tenants
+    /// Makes the tenant where it is not there.
+    async fn set_tenant(&self, tenant: TenantRecord) -> Result<(), StoreError>;
+    /// By id, ascending.
+    async fn tenants(&self) -> Result<Vec<TenantRecord>, StoreError>;
 
     /// A number that is another one after every commit, whatever was committed: what was read since it was this number
     /// is what is stored, as long as it is.

@@ -18,7 +18,13 @@ pub struct Promises {
     /// Job by idempotency key; a key that was answered twice must have got the same job.
     pub accepted: BTreeMap<String, String>,
     pub cancelled: BTreeSet<String>,
+    /// What was sent under each key.
+    pub specs: BTreeMap<String, serde_json::Value>,
     pub replayed: usize,
+    pub paused: usize,
+    pub uploaded: usize,
+    /// Requests during which the process went.
+    pub lost_answers: usize,
     /// Jobs that no attempt can do, and the only ones that may fail.
     pub hopeless: BTreeSet<String>,
 }
@@ -28,7 +34,7 @@ pub struct Promises {
 pub fn drain(http: &Http) {
     let began = Instant::now();
     let open = |state: &str| http.get(&format!("/v1/jobs?state={state}&limit=1")).expect("an answer").1;
-    while ["queued", "running"].iter().any(|s| !open(s)["data"].as_array().expect("a list").is_empty()) {
+    while ["queued", "running", "paused"].iter().any(|s| !open(s)["data"].as_array().expect("a list").is_empty()) {
         assert!(began.elapsed() < DRAIN, "jobs that were accepted do not end");
         std::thread::sleep(Duration::from_millis(50));
     }
@@ -42,6 +48,7 @@ pub async fn audit(data: &Path, promises: &Promises) {
     assert_eq!(check, "ok");
     let states = jobs(&mut db, promises).await;
     models(&mut db, &states).await;
+    families(&mut db).await;
     events(&mut db, states.len()).await;
     feeds(&mut db).await;
 }
@@ -69,12 +76,24 @@ async fn jobs(db: &mut SqliteConnection, promises: &Promises) -> BTreeMap<String
 
 async fn models(db: &mut SqliteConnection, states: &BTreeMap<String, String>) {
     let sql = "SELECT job_id, count(*) FROM model_versions GROUP BY job_id";
-    let models: Vec<(String, i64)> = sqlx::query_as(sql).fetch_all(db).await.expect("models");
+    let models: Vec<(String, i64)> = sqlx::query_as(sql).fetch_all(&mut *db).await.expect("models");
     let made: BTreeSet<&str> = models.iter().map(|(job, _)| job.as_str()).collect();
-    let succeeded: BTreeSet<&str> =
-        states.iter().filter(|(_, state)| *state == "succeeded").map(|(id, _)| id.as_str()).collect();
+    let sql = "SELECT id FROM jobs WHERE kind = 'batch'";
+    let batches: BTreeSet<String> = sqlx::query_scalar(sql).fetch_all(db).await.expect("batches").into_iter().collect();
+    let makes = |(id, state): &(&String, &String)| *state == "succeeded" && !batches.contains(*id);
+    let succeeded: BTreeSet<&str> = states.iter().filter(makes).map(|(id, _)| id.as_str()).collect();
     assert_eq!(made, succeeded, "one model for each job that succeeded, none for others");
     assert!(models.iter().all(|(_, n)| *n == 1), "a job made two models");
+}
+
+/// Parents that counted their children, none of which is left behind.
+async fn families(db: &mut SqliteConnection) {
+    let sql = "SELECT p.id FROM jobs p WHERE n_children <> (SELECT count(*) FROM jobs c WHERE c.parent_id = p.id)
+      OR open_children <> 0
+      OR (state = 'succeeded' AND n_children > 0 AND n_children <>
+        (SELECT count(*) FROM job_events e WHERE e.job_id = p.id AND e.type = 'child'))";
+    let wrong: Vec<String> = sqlx::query_scalar(sql).fetch_all(db).await.expect("parents");
+    assert_eq!(wrong, Vec::<String>::new(), "parents that lost count");
 }
 
 async fn events(db: &mut SqliteConnection, n_jobs: usize) {

@@ -63,7 +63,7 @@ pub(super) async fn append_state(
     Ok(())
 }
 
-async fn append(tx: &mut Tx, job: JobId, event: &str, data: Value, now: Timestamp) -> Result<(), StoreError> {
+async fn append(tx: &mut Tx, job: JobId, event: &'static str, data: Value, now: Timestamp) -> Result<(), StoreError> {
     let sql = concat!(append!(), " WHERE j.id = ?1 RETURNING tenant_id, seq, feed_seq");
     let row = sqlx::query(sql)
         .bind(job.to_string())

@@ -158,6 +158,7 @@ pub(super) async fn fail(
     now: Timestamp,
 ) -> Result<Option<JobState>, StoreError> {
     let sql = "UPDATE jobs SET state = CASE WHEN cancel_requested_at IS NOT NULL THEN 'cancelled'
+          WHEN ?1 AND attempt < max_attempts AND pause_requested_at IS NOT NULL THEN 'paused'
           WHEN ?1 AND attempt < max_attempts THEN 'queued' ELSE 'failed' END,
         run_at = CASE WHEN ?1 AND attempt < max_attempts THEN ?2 ELSE run_at END,
         finished_at = CASE WHEN cancel_requested_at IS NOT NULL OR NOT (?1 AND attempt < max_attempts) THEN ?3 END,

@@ -15,13 +15,14 @@ mod requests;
 mod retention;
 mod rows;
 mod sweeps;
+mod tenants;
 mod writer;
 
 use std::time::Duration;
 
 use super::{
     AliasChange, Aliases, Cancellation, ClaimTerms, Commits, Completion, CreateLimits, Creation, Deletion, FeedBounds,
-    Lease, Lineage, Pausing, Purge, Purged, Put, QueueDepth, Store, StoreError,
+    Lease, Lineage, Pausing, Purge, Purged, Put, QueueDepth, Store, StoreError, TenantRecord,
 };
 use crate::records::{
     Alias, AliasRecord, DomainId, DomainRecord, DomainVersionRecord, Earlier, Expected, Intent, JobError, JobEvent,
@@ -370,6 +371,14 @@ impl Store for SqliteStore {
     ) -> Result<Option<KeyRecord>, StoreError> {
         let tenant = tenant.clone();
         self.writer.write(async move |tx: &mut Tx| keys::rotate(tx, &tenant, id, &rotation).await).await
+    }
+
+    async fn set_tenant(&self, tenant: TenantRecord) -> Result<(), StoreError> {
+        self.writer.write(async move |tx: &mut Tx| tenants::set(tx, tenant).await).await
+    }
+
+    async fn tenants(&self) -> Result<Vec<TenantRecord>, StoreError> {
+        tenants::all(&self.readers).await
     }
 
     fn generation(&self) -> u64 {

@@ -18,11 +18,14 @@ const STEP_REQUESTS: u32 = 500;
 const WITH_EVENTS: &str =
     "SELECT id FROM jobs WHERE events_purged = 0 AND finished_at < ?1 ORDER BY finished_at LIMIT ?2";
 
-/// Ended jobs, the oldest first: those whose events were purged ended before the others. A parent goes after its children.
-const ENDED: &str = "SELECT id FROM (SELECT id FROM jobs j WHERE events_purged = 1 AND finished_at < ?1
-    AND NOT EXISTS (SELECT 1 FROM jobs c WHERE c.parent_id = j.id) ORDER BY finished_at LIMIT ?2)
-  UNION ALL SELECT id FROM (SELECT id FROM jobs j WHERE events_purged = 0 AND finished_at < ?1
-    AND NOT EXISTS (SELECT 1 FROM jobs c WHERE c.parent_id = j.id) ORDER BY finished_at LIMIT ?2) LIMIT ?2";
+/// Ended jobs, the oldest first: those whose events were purged ended before the others. Children go with their parent.
+const ENDED: &str = "SELECT id FROM (SELECT id FROM jobs WHERE events_purged = 1 AND finished_at < ?1
+      AND parent_id IS NULL AND open_children = 0 ORDER BY finished_at LIMIT ?2)
+  UNION ALL SELECT id FROM (SELECT id FROM jobs WHERE events_purged = 0 AND finished_at < ?1
+      AND parent_id IS NULL AND open_children = 0 ORDER BY finished_at LIMIT ?2) LIMIT ?2";
+
+/// Children of jobs.
+const CHILDREN: &str = "SELECT c.id FROM json_each(?1) AS due JOIN jobs c ON c.parent_id = due.value LIMIT ?2";
 
 /// Whether there is something to remove.
 pub(super) async fn is_due(readers: &SqlitePool, what: Purge) -> Result<bool, StoreError> {
@@ -44,8 +47,9 @@ pub(super) async fn purge(tx: &mut Tx, what: Purge) -> Result<Purged, StoreError
             events(tx, &due).await
         }
         Purge::Jobs { ended_before, at_most } => {
-            let due = due(tx, ENDED, ended_before.millis(), STEP_JOBS.min(at_most)).await?;
-            jobs(tx, &due).await
+            let parents = due(tx, ENDED, ended_before.millis(), STEP_JOBS.min(at_most)).await?;
+            let children = due(tx, CHILDREN, parents.clone(), STEP_JOBS).await?;
+            jobs(tx, if children == NOBODY { &parents } else { &children }).await
         }
         Purge::Requests { made_before } => {
             let sql = "DELETE FROM idempotency_keys WHERE (tenant_id, key) IN
@@ -56,9 +60,15 @@ pub(super) async fn purge(tx: &mut Tx, what: Purge) -> Result<Purged, StoreError
     }
 }
 
+/// An empty list of ids.
+const NOBODY: &str = "[]";
+
 /// Ids as a JSON list, as statements take it.
-async fn due(tx: &mut Tx, sql: &'static str, before: i64, limit: u32) -> Result<String, StoreError> {
-    let found = sqlx::query(sql).bind(before).bind(limit).fetch_all(&mut tx.connection).await?;
+async fn due<'a, B>(tx: &mut Tx, sql: &'static str, of: B, limit: u32) -> Result<String, StoreError>
+where
+    B: sqlx::Encode<'a, sqlx::Sqlite> + sqlx::Type<sqlx::Sqlite> + Send + 'a,
+{
+    let found = sqlx::query(sql).bind(of).bind(limit).fetch_all(&mut tx.connection).await?;
     let ids = found.iter().map(|row| row.try_get::<&str, _>("id")).collect::<Result<Vec<_>, _>>()?;
     super::rows::to_json(&ids)
 }

@@ -9,13 +9,13 @@ use std::time::Duration;
 use adaptd::blobs::Blobs;
 use adaptd::records::{JobKind, NewJob, Period, SystemClock, TenantId};
 use adaptd::service::{Collaborators, Service};
-use adaptd::store::{Completion, Creation, Lease, SqliteOptions, SqliteStore, Store};
+use adaptd::store::{Completion, CreateLimits, Creation, Lease, SqliteOptions, SqliteStore, Store};
 use futures::StreamExt as _;
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
 use crate::process::{Process, free_port};
-use crate::store::fixtures::{LIMITS, lease, sqlite, terms, without_model};
+use crate::store::fixtures::{lease, sqlite, terms, without_model};
 use crate::support::TestApp;
 
 /// An event of a stream.
@@ -324,13 +324,14 @@ async fn talkative(store: &dyn Store, n: usize, bytes: usize) -> Lease {
         max_attempts: 3,
         deadline_at: None,
         unique_key: None,
-        retry_of: None,
-        children: Vec::new(),
         traceparent: None,
+        retry_of: None,
         spec: json!({}),
         created_at: now,
+        children: Vec::new(),
     };
-    let created = store.create_job(new, None, LIMITS).await.unwrap();
+    let created =
+        store.create_job(new, None, CreateLimits { max_queued: 10, max_queued_of_tenant: None }).await.unwrap();
     assert!(matches!(created, Creation::Created(_)));
     let job = store.claim(&terms(), now).await.unwrap().unwrap();
     let told = (0..n).map(|n| {

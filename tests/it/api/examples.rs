@@ -250,9 +250,17 @@ fn cancel(asked: &mut Asked) {
     let jobs: Vec<String> = (0..6)
         .map(|_| asked.app.post("/v1/jobs", &slow).json()["links"]["self"].as_str().expect("a link").to_owned())
         .collect();
-    let last = format!("{}/cancel", jobs[5]);
-    asked.ask("POST /v1/jobs/{id}/cancel", &last, &[]);
-    asked.ask("POST /v1/jobs/{id}/cancel", &last, &[]);
+    let last = &jobs[5];
+    for what in ["pause", "resume"] {
+        for _ in 0..2 {
+            asked.ask(&format!("POST /v1/jobs/{{id}}/{what}"), &format!("{last}/{what}"), &[]);
+        }
+    }
+    asked.ask("POST /v1/jobs/{id}/cancel", &format!("{last}/cancel"), &[]);
+    asked.ask("POST /v1/jobs/{id}/cancel", &format!("{last}/cancel"), &[]);
+    let again = asked.ask("POST /v1/jobs/{id}/retry", &format!("{last}/retry"), &[]).json();
+    asked.app.post(again["links"]["cancel"].as_str().expect("a link"), &json!({}));
+    asked.ask("POST /v1/jobs/cancel", "/v1/jobs/cancel", &[]);
     for job in jobs {
         asked.app.post(&format!("{job}/cancel"), &json!({}));
         while asked.app.get(&format!("{job}?wait=60")).json()["terminal"] == false {}

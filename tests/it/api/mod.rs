@@ -11,6 +11,7 @@ mod examples;
 mod formats;
 mod heads;
 mod hostile;
+mod job_actions;
 mod jobs;
 mod keys;
 mod limits;

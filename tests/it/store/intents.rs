@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use adaptd::records::{JobId, JobState, NewJob};
-use adaptd::store::{Cancellation, ClaimTerms, CreateLimits, Creation, Pausing};
+use adaptd::store::{Cancellation, ClaimTerms, CreateLimits, Creation, Pausing, TenantRecord};
 use serde_json::json;
 
 use super::fixtures::{Database, LIMITS, databases, error, lease, page, tenant, terms, without_model};
@@ -239,5 +239,21 @@ fn a_tenant_runs_no_more_jobs_than_it_may() {
         assert_eq!(claim().await, None);
         db.store.complete(lease(&first), without_model(), db.now()).await.unwrap();
         assert!(claim().await.is_some());
+    });
+}
+
+#[test]
+fn a_tenant_may_have_bounds_of_its_own() {
+    databases(|db| async move {
+        let own = TenantRecord { id: tenant(), max_running: Some(1), max_queued: Some(2) };
+        db.store.set_tenant(own.clone()).await.unwrap();
+        assert_eq!(db.store.tenants().await.unwrap(), [own]);
+        for _ in 0..2 {
+            db.create(db.new_job()).await;
+        }
+        let third = db.store.create_job(db.new_job(), None, LIMITS).await.unwrap();
+        assert_eq!(third, Creation::TenantQueueFull);
+        assert!(db.claim().await.is_some());
+        assert_eq!(db.claim().await, None);
     });
 }

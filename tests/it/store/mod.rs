@@ -10,6 +10,7 @@ pub(crate) mod fixtures;
 mod intents;
 mod jobs;
 mod leases;
+mod machine;
 mod model;
 mod retention;
 mod sqlite;

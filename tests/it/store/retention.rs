@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use adaptd::records::{FileFormat, JobFile, JobRecord, JobState, KeyedRequest, Made, NewJob, Timestamp};
+use adaptd::records::{FileFormat, JobFile, JobId, JobRecord, JobState, KeyedRequest, Made, NewJob, Timestamp};
 use adaptd::store::{Completion, FeedBounds, Purge};
 use serde_json::json;
 
-use super::fixtures::{Database, databases, lease, tenant, with_model};
+use super::fixtures::{Database, databases, lease, tenant, with_model, without_model};
 
 /// Rows that one step may change.
 const STEP: u64 = 500;
@@ -126,28 +126,6 @@ fn the_oldest_go_first_whether_their_events_went_before_or_not() {
 }
 
 #[test]
-fn a_parent_goes_after_its_children() {
-    databases(|db| async move {
-        let children = vec![db.new_job(), db.new_job()];
-        let ids: Vec<_> = children.iter().map(|c| c.id).collect();
-        let parent = db.create(NewJob { children, ..db.new_job() }).await.id;
-        // The parent is cancelled first, and one child with it; the other ran, and ends later.
-        let running = db.claim().await.unwrap();
-        db.store.cancel_job(&tenant(), parent, db.now()).await.unwrap();
-        db.clock.advance(DAY);
-        let until = db.now();
-        all_steps(&db, Purge::Jobs { ended_before: until, at_most: 9 }).await;
-        assert!(db.store.job(&tenant(), parent).await.unwrap().is_some(), "a child has not ended");
-        db.store.release(lease(&running), db.now()).await.unwrap();
-        db.clock.advance(DAY);
-        all_steps(&db, Purge::Jobs { ended_before: db.now(), at_most: 9 }).await;
-        for id in [parent, ids[0], ids[1]] {
-            assert_eq!(db.store.job(&tenant(), id).await.unwrap(), None);
-        }
-    });
-}
-
-#[test]
 fn keys_of_requests_go_in_small_steps_and_are_forgotten_at_their_time() {
     databases(|db| async move {
         let request = |key: String| KeyedRequest {
@@ -167,5 +145,29 @@ fn keys_of_requests_go_in_small_steps_and_are_forgotten_at_their_time() {
         assert!(all_steps(&db, what).await >= 3);
         assert!(db.store.earlier_request(&request("k7".into())).await.unwrap().is_some(), "the new use stays");
         assert!(db.store.earlier_request(&request("k8".into())).await.unwrap().is_none());
+    });
+}
+
+#[test]
+fn children_go_with_their_parent_and_not_before() {
+    databases(|db| async move {
+        let children: Vec<NewJob> = (0..2).map(|_| db.new_job()).collect();
+        let ids: Vec<JobId> = children.iter().map(|c| c.id).collect();
+        let parent = db.create(NewJob { children, ..db.new_job() }).await.id;
+        let running = db.claim().await.unwrap();
+        // The parent ends before the child that runs.
+        db.store.cancel_job(&tenant(), parent, db.now()).await.unwrap();
+        db.clock.advance(Duration::from_secs(1));
+        let jobs = Purge::Jobs { ended_before: db.now(), at_most: u32::MAX };
+        let steps = async || while db.store.purge(jobs).await.unwrap().rows > 0 {};
+        steps().await;
+        for id in [parent, ids[0], ids[1]] {
+            assert!(db.store.job(&tenant(), id).await.unwrap().is_some(), "a child has not ended");
+        }
+        db.store.complete(lease(&running), without_model(), db.now()).await.unwrap();
+        steps().await;
+        for id in [parent, ids[0], ids[1]] {
+            assert_eq!(db.store.job(&tenant(), id).await.unwrap(), None);
+        }
     });
 }

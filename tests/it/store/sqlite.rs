@@ -78,6 +78,7 @@ fn one_write_that_fails_does_not_undo_its_neighbours() {
         let mut shell = shell(&db).await;
         // Holds the writer back until all writes wait, so that they share one transaction.
         sql(&mut shell, "BEGIN IMMEDIATE").await.unwrap();
+        let mut heard = db.store.subscribe();
         let mut news: Vec<NewJob> = (0..9).map(|_| db.new_job()).collect();
         news[4].priority = 99;
         let writes = futures::future::join_all(news.iter().map(|n| db.store.create_job(n.clone(), None, LIMITS)));
@@ -100,6 +101,8 @@ fn one_write_that_fails_does_not_undo_its_neighbours() {
         }
         let feed = db.store.feed(&super::fixtures::tenant(), 0, 100).await.unwrap();
         assert_eq!(feed.iter().map(|e| e.feed_seq).collect::<Vec<_>>(), (1..=8).collect::<Vec<_>>());
+        let told = heard.recv().await.unwrap();
+        assert!(told.events.iter().all(|(_, event)| feed.contains(event)), "what was undone is not told");
     });
 }
 
