@@ -2,6 +2,7 @@
 //! is wrong is reported at once, each with its JSON pointer.
 
 use std::collections::BTreeMap;
+use std::sync::LazyLock;
 use std::time::Duration;
 
 use adaptation::engine::{Choice, Evaluation};
@@ -325,7 +326,8 @@ fn features_of(value: &Value, faults: &mut Faults) -> Option<FeatureParams> {
 
 /// Reads the evaluation by its kind, so that a fault is told about that kind alone.
 fn evaluation_of(value: Value, faults: &mut Faults) -> Option<Evaluation> {
-    let schema = schema_of::<Evaluation>();
+    static SCHEMA: LazyLock<Value> = LazyLock::new(schema_of::<Evaluation>);
+    let schema = &*SCHEMA;
     let kinds = schema["oneOf"].as_array().cloned().unwrap_or_default();
     let kind_of = |s: &Value| s["properties"]["kind"]["const"].as_str().map(str::to_owned);
     let Some(object) = value.as_object() else {

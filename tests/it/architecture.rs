@@ -326,3 +326,14 @@ fn the_reader_of_paths_sees_what_breaks_the_plan() {
         ["1: service may not use api", "2: service may not use store", "2: service may not name sqlx"]
     );
 }
+
+#[test]
+fn every_test_that_the_page_of_guarantees_names_is_there() {
+    let page = std::fs::read_to_string(root().join("docs/guarantees.md")).expect("the page");
+    let named: Vec<(&str, &str)> = page.split('`').filter_map(|word| word.split_once(".rs::")).collect();
+    assert!(named.len() > 20, "{} tests are named", named.len());
+    for (file, test) in named {
+        let text = std::fs::read_to_string(root().join(format!("{file}.rs"))).unwrap_or_else(|e| panic!("{file}: {e}"));
+        assert!(text.contains(&format!("fn {test}()")), "{file}.rs has no test {test}");
+    }
+}

@@ -4,7 +4,10 @@
 mod kernel;
 mod words;
 
+use std::any::TypeId;
+use std::collections::HashMap;
 use std::ops::Deref;
+use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -48,7 +51,15 @@ impl<P: Params> Checked<P> {
     /// Every unknown name and every value outside its range, each with its place.
     pub fn new(value: &Value) -> Result<Self, ParamErrors> {
         let value = if value.is_null() { &Value::Object(Default::default()) } else { value };
-        let errors = check(&schema_of::<P>(), value);
+        let errors = match compiled::<P>().as_ref() {
+            Ok(compiled) => compiled.check(value),
+            // A schema of ours that does not compile is a defect of the program, which the conformance test meets
+            // first; at run time nothing passes it.
+            Err(detail) => {
+                let (pointer, detail) = (String::new(), detail.clone());
+                vec![ParamError { pointer, code: "invalid_parameter", detail }]
+            }
+        };
         if !errors.is_empty() {
             return Err(ParamErrors(errors));
         }
@@ -81,34 +92,44 @@ pub fn schema_of<P: JsonSchema>() -> Value {
     settings.into_generator().into_root_schema_for::<P>().to_value()
 }
 
-/// What `value` has against `schema`.
-fn check(schema: &Value, value: &Value) -> Vec<ParamError> {
-    let validator = match jsonschema::validator_for(schema) {
-        Ok(validator) => validator,
-        // A schema of ours that does not compile is a defect of the program, which the
-        // conformance test meets first; at run time nothing passes it.
-        Err(e) => {
-            return vec![ParamError {
-                pointer: String::new(),
-                code: "invalid_parameter",
-                detail: format!("schema: {e}"),
-            }];
-        }
+/// A schema and what it checks with: made once for each struct, which takes longer than a whole request.
+struct Compiled {
+    schema: Value,
+    validator: jsonschema::Validator,
+}
+
+type ByStruct = Mutex<HashMap<TypeId, Arc<Result<Compiled, String>>>>;
+
+fn compiled<P: Params>() -> Arc<Result<Compiled, String>> {
+    static ALL: LazyLock<ByStruct> = LazyLock::new(Mutex::default);
+    // A panic while it was held leaves a map that is whole.
+    let mut all = ALL.lock().unwrap_or_else(PoisonError::into_inner);
+    let compile = || {
+        let schema = schema_of::<P>();
+        let validator = jsonschema::validator_for(&schema).map_err(|e| format!("schema: {e}"));
+        Arc::new(validator.map(|validator| Compiled { schema, validator }))
     };
-    let mut errors = Vec::new();
-    for error in validator.iter_errors(value) {
-        let at = error.instance_path().to_string();
-        if let jsonschema::error::ValidationErrorKind::AdditionalProperties { unexpected } = error.kind() {
-            errors.extend(unexpected.iter().map(|name| ParamError {
-                pointer: format!("{at}/{}", escape_pointer(name)),
-                code: "unknown_field",
-                detail: format!("unknown parameter{}", known_names(schema, &error.schema_path().to_string())),
-            }));
-        } else {
-            errors.push(ParamError { pointer: at, code: "invalid_parameter", detail: explain(&error) });
+    Arc::clone(all.entry(TypeId::of::<P>()).or_insert_with(compile))
+}
+
+impl Compiled {
+    /// What `value` has against the schema.
+    fn check(&self, value: &Value) -> Vec<ParamError> {
+        let mut errors = Vec::new();
+        for error in self.validator.iter_errors(value) {
+            let at = error.instance_path().to_string();
+            if let jsonschema::error::ValidationErrorKind::AdditionalProperties { unexpected } = error.kind() {
+                errors.extend(unexpected.iter().map(|name| ParamError {
+                    pointer: format!("{at}/{}", escape_pointer(name)),
+                    code: "unknown_field",
+                    detail: format!("unknown parameter{}", known_names(&self.schema, &error.schema_path().to_string())),
+                }));
+            } else {
+                errors.push(ParamError { pointer: at, code: "invalid_parameter", detail: explain(&error) });
+            }
         }
+        errors
     }
-    errors
 }
 
 /// What is wrong, in words. Where none of several forms fits, what each of them asks for.
