@@ -415,7 +415,7 @@ impl World<'_> {
             84..93 => self.pause_or_resume().await,
             93 => self.rescue().await,
             94 => self.expire().await,
-            95..97 => self.compare_all().await,
+            95 if self.rng.random_bool(0.3) => self.compare_all().await,
             _ => {}
         }
         self.pass();
