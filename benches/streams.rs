@@ -1,10 +1,11 @@
 //! What open streams of events cost: memory of ten thousand that are idle, and how long an event is on its way to two
 //! thousand that are not.
 //!
-//! `cargo bench --bench streams [-- N]` starts the program, opens N idle streams (default 10,000) of the feed of a tenant in
-//! which nothing happens and of jobs that wait, and prints Markdown. Then 1,000 streams follow the feed and 1,000 one job
-//! that waits; the job is cancelled, which is one event for all of them, round after round. The time is from the event's `at`,
-//! which is taken before its commit, to its arrival; clients share the machine with the program.
+//! `cargo bench --bench streams [-- N]` starts the program, opens N idle streams (default 10,000) of a job in
+//! which nothing happens, and prints Markdown. Then 1,000 streams follow the feed and 1,000 one job
+//! that is paused; the job is cancelled, which is one event for all of them, round after round. The time is from the event's
+//! `at`, which is taken before its commit, to its arrival; clients share the machine with the program, whose CPU time alone is
+//! told beside.
 #![expect(clippy::disallowed_methods, reason = "a benchmark reads the clock and starts tasks")]
 
 #[allow(dead_code, reason = "another benchmark uses the rest")]
@@ -36,7 +37,10 @@ fn main() -> anyhow::Result<()> {
     raise_limit()?;
     let folder = tempfile::tempdir()?;
     let server = Server::ours(folder.path())?;
-    let waiting = occupy(&server)?;
+    for (name, shift) in [("source", 0.0), ("target", 1.0)] {
+        server.call("PUT", &format!("/v1/domains/{name}?label=label"), "", table(500, shift).as_bytes())?;
+    }
+    let waiting = paused(&server)?;
 
     println!(
         "| idle streams | MiB before | MiB with them | KiB each | after a round of keep-alives, KiB each | CPU ms a second |"
@@ -44,8 +48,8 @@ fn main() -> anyhow::Result<()> {
     println!("|---|---|---|---|---|---|");
     idle(&server, &waiting, n_idle)?;
 
-    println!("\n| event to | arrivals | p50 ms | p99 ms | max ms |");
-    println!("|---|---|---|---|---|");
+    println!("\n| event to | arrivals | p50 ms | p99 ms | max ms | CPU µs of the program an arrival |");
+    println!("|---|---|---|---|---|---|");
     tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(fan_out(&server))
 }
 
@@ -56,22 +60,21 @@ fn raise_limit() -> anyhow::Result<()> {
     Ok(setrlimit(Resource::Nofile, limit)?)
 }
 
-/// Gives the one compute thread work for the whole benchmark; a job that waits behind.
-fn occupy(server: &Server) -> anyhow::Result<String> {
-    for (name, shift) in [("source", 0.0), ("target", 1.0)] {
-        server.call("PUT", &format!("/v1/domains/{name}?label=label"), "", table(2_000, shift).as_bytes())?;
-    }
-    for _ in 0..8 {
-        submit(server)?;
-    }
-    submit(server)
-}
-
-fn submit(server: &Server) -> anyhow::Result<String> {
+/// A job that is paused.
+fn paused(server: &Server) -> anyhow::Result<String> {
     let spec = json!({"kind": "adapt", "sources": ["source"], "target": "target",
                       "method": {"id": "transfer_component_analysis"}, "evaluation": {"kind": "leave_one_out"}});
     let job: Value = serde_json::from_slice(&server.call("POST", "/v1/jobs", "", spec.to_string().as_bytes())?)?;
-    Ok(job["id"].as_str().context("an id")?.to_owned())
+    let id = job["id"].as_str().context("an id")?.to_owned();
+    server.call("POST", &format!("/v1/jobs/{id}/pause"), "", b"")?;
+    loop {
+        let job: Value = serde_json::from_slice(&server.call("GET", &format!("/v1/jobs/{id}"), "", b"")?)?;
+        match job["state"].as_str() {
+            Some("paused") => return Ok(id),
+            Some("running" | "queued") => std::thread::sleep(Duration::from_millis(5)),
+            _ => anyhow::bail!("the job was not paused: {job}"),
+        }
+    }
 }
 
 fn request(path: &str) -> String {
@@ -108,11 +111,11 @@ type Arrivals = mpsc::UnboundedSender<(bool, f64)>;
 
 async fn fan_out(server: &Server) -> anyhow::Result<()> {
     let (sender, mut arrivals) = mpsc::unbounded_channel();
-    let mut all = [Vec::new(), Vec::new()];
+    let (mut all, mut cpu) = ([Vec::new(), Vec::new()], 0.0);
     for round in 0..ROUNDS {
-        let job = submit(server)?;
+        let job = paused(server)?;
         let (ready, mut all_ready) = mpsc::channel(1);
-        let paths = [("/v1/events".to_owned(), true), (format!("/v1/jobs/{job}/events?after_seq=1"), false)];
+        let paths = [("/v1/events".to_owned(), true), (format!("/v1/jobs/{job}/events?after_seq=0"), false)];
         for (path, by_feed) in paths {
             for _ in 0..FOLLOWERS {
                 let (path, sender, ready) = (path.clone(), sender.clone(), ready.clone());
@@ -122,6 +125,7 @@ async fn fan_out(server: &Server) -> anyhow::Result<()> {
         drop(ready);
         // Every follower has its head when the last has let go of its end.
         while all_ready.recv().await.is_some() {}
+        let before = server.cpu()?;
         server.call("POST", &format!("/v1/jobs/{job}/cancel"), "", b"")?;
         for _ in 0..2 * FOLLOWERS {
             let (by_feed, ms) = arrivals.recv().await.context("an arrival")?;
@@ -130,11 +134,15 @@ async fn fan_out(server: &Server) -> anyhow::Result<()> {
                 all[usize::from(by_feed)].push(ms);
             }
         }
+        if round > 0 {
+            cpu += server.cpu()? - before;
+        }
     }
+    let each = cpu * 1e6 / (all[0].len() + all[1].len()) as f64;
     for (name, mut waits) in ["1,000 streams of the job", "1,000 streams of the feed"].into_iter().zip(all) {
         waits.sort_by(f64::total_cmp);
         let at = |q: f64| waits[((waits.len() as f64 * q) as usize).min(waits.len() - 1)];
-        println!("| {name} | {} | {:.1} | {:.1} | {:.1} |", waits.len(), at(0.5), at(0.99), at(1.0));
+        println!("| {name} | {} | {:.1} | {:.1} | {:.1} | {each:.0} |", waits.len(), at(0.5), at(0.99), at(1.0));
     }
     Ok(())
 }
