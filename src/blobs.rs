@@ -4,6 +4,8 @@
 //! (`with_fsync`), or here for a file that is moved as a whole. So when `put` or `take_file` returns, the blob survives a power cut, and a reader never sees a part
 //! of one. Paths are made from the hash alone; no text of a client reaches the file system.
 
+mod folder;
+
 use std::error::Error;
 use std::fmt;
 use std::io;
@@ -21,11 +23,18 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use tokio::sync::RwLock;
 
+use crate::disk::{BALLAST_BYTES, Disk};
 use crate::faults::{self, Injected, Point};
-use crate::records::{Clock as _, SystemClock, Timestamp};
+use crate::records::{Clock as _, SystemClock, TimeOfDay, Timestamp};
+
+pub use folder::BlobFolder;
 
 /// Below this, hashing (about 1 ms a MiB at worst) is cheaper than a hop to a blocking thread.
 const HASH_INLINE_BYTES: usize = 64 << 10;
+
+/// A blob of this size may take from the ballast of a full disk: a quarter, so that the record that names it can be written
+/// too.
+const SPARED_BYTES: u64 = BALLAST_BYTES / 4;
 
 /// A blob that was put within this time may be waiting for the record that names it.
 pub const YOUNG: Duration = Duration::from_secs(3600);
@@ -53,10 +62,12 @@ pub enum BlobError {
 }
 
 /// A folder of blobs. Clones share it.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Blobs {
     store: Arc<dyn ObjectStore>,
     root: PathBuf,
+    /// Whose ballast may be given up.
+    disk: Option<Disk>,
     /// Read while a blob is put, written while one is removed: what is just being named is not taken away.
     gate: Arc<RwLock<()>>,
 }
@@ -71,7 +82,13 @@ impl Blobs {
         std::fs::create_dir_all(root).map_err(from_io)?;
         remove_unfinished(root).map_err(from_io)?;
         let store = LocalFileSystem::new_with_prefix(root).map_err(from_store)?.with_fsync(true);
-        Ok(Self { store: Arc::new(store), root: root.to_owned(), gate: Arc::default() })
+        Ok(Self { store: Arc::new(store), root: root.to_owned(), disk: None, gate: Arc::default() })
+    }
+
+    /// With a ballast to give up.
+    #[must_use]
+    pub fn on(self, disk: Disk) -> Self {
+        Self { disk: Some(disk), ..self }
     }
 
     /// Stores bytes durably and names them. Equal bytes are stored once.
@@ -87,6 +104,20 @@ impl Blobs {
             faults::hit(Point::BlobAfterRename)?;
         }
         Ok(id)
+    }
+
+    /// As [`Blobs::put`], for what must go on when the disk is full: a small blob is put in the place of the ballast.
+    ///
+    /// # Errors
+    /// As [`Blobs::put`].
+    pub async fn put_at_all_costs(&self, bytes: Bytes) -> Result<BlobId, BlobError> {
+        match (self.put(bytes.clone()).await, &self.disk) {
+            (Err(BlobError::Full(_)), Some(disk)) if bytes.len() as u64 <= SPARED_BYTES => {
+                disk.give_up_ballast();
+                self.put(bytes).await
+            }
+            (done, _) => done,
+        }
     }
 
     /// Stores a file whose SHA-256 is known, by moving it; it lies in the file system of the folder.
@@ -205,10 +236,11 @@ impl Blobs {
     }
 }
 
-/// How long a blob has lain, by the clock of the storage. One from the future is new.
+/// How long a blob has lain at least. It was stamped by the time of day, which may have been set before or since: the
+/// shorter of two measures is sure. One from the future is new.
 fn age(meta: &ObjectMeta) -> Duration {
-    let written = meta.last_modified.timestamp_millis();
-    SystemClock.now().since(Timestamp::from_millis(written))
+    let written = Timestamp::from_millis(meta.last_modified.timestamp_millis());
+    SystemClock.now().since(written).min(TimeOfDay.now().since(written))
 }
 
 impl BlobId {

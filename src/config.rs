@@ -11,6 +11,7 @@ use figment::providers::{Format as _, Serialized, Toml};
 use serde::{Deserialize, Serialize};
 
 use crate::api::HttpLimits;
+use crate::disk::BALLAST_BYTES;
 use crate::faults;
 use crate::records::Period;
 use crate::service;
@@ -137,6 +138,12 @@ pub struct Given {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_uploads: Option<usize>,
 
+    /// Bytes of the disk under --data that are kept free: with less, uploads, new jobs and whatever else stores more are
+    /// answered 507 storage_full, so that running jobs can end and jobs be cancelled and domains deleted. [default: 64 MiB]
+    #[arg(long, value_name = "BYTES", env = "ADAPTD_MIN_FREE_BYTES")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub min_free_bytes: Option<u64>,
+
     /// Seconds in which a client has to finish its request line and headers, else it is let go. [default: 15]
     #[arg(long, value_name = "SECONDS", env = "ADAPTD_HEADER_TIMEOUT_S")]
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -206,6 +213,7 @@ pub struct Options {
     pub max_jobs: i64,
     pub model_cache_bytes: u64,
     pub max_uploads: usize,
+    pub min_free_bytes: u64,
     pub header_timeout_s: u64,
     pub body_idle_s: u64,
     pub write_idle_s: u64,
@@ -237,6 +245,8 @@ impl Default for Options {
             max_jobs: 1_000_000,
             model_cache_bytes: 512 << 20,
             max_uploads: 16,
+            // Eight times the ballast: the log of the database, a file or two of models, and time to react.
+            min_free_bytes: 64 << 20,
             header_timeout_s: 15,
             body_idle_s: 30,
             write_idle_s: 30,
@@ -289,6 +299,10 @@ impl Options {
         ];
         if self.grace_s > MAX_GRACE_S {
             return Err(format!("grace_s must be at most {MAX_GRACE_S}: the process ends within 8 s of SIGTERM"));
+        }
+        // Else what is new would take the place of the ballast.
+        if self.min_free_bytes < 2 * BALLAST_BYTES {
+            return Err(format!("min_free_bytes must be at least {}: twice the ballast", 2 * BALLAST_BYTES));
         }
         match positive.iter().find(|(_, value)| *value == 0) {
             Some((name, _)) => Err(format!("{name} must be at least 1")),
@@ -373,6 +387,7 @@ mod tests {
     fn what_cannot_be_is_refused() {
         assert!(given("crash_limitt = 5", Given::default()).expect_err("refused").contains("crash_limitt"));
         assert!(given("job_threads = 0", Given::default()).expect_err("refused").contains("job_threads"));
+        assert!(given("min_free_bytes = 1", Given::default()).expect_err("refused").contains("min_free_bytes"));
         assert!(given("grace_s = 60", Given::default()).expect_err("refused").contains("grace_s"));
         assert!(Given { config: Some("/nowhere/x.toml".into()), ..Given::default() }.settle().is_err());
     }

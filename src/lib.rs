@@ -11,6 +11,7 @@ pub mod service;
 pub mod worker;
 
 pub mod blobs;
+pub mod disk;
 pub mod ingest;
 pub mod predictions;
 pub mod store;

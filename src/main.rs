@@ -12,7 +12,7 @@ fn main() -> ExitCode {
     spare_huge_pages();
     raise_descriptor_limit();
     match cli::run(Cli::parse()) {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(error) => {
             eprintln!("adaptd: {error:#}");
             ExitCode::FAILURE

@@ -2,7 +2,7 @@
 
 use adaptation::data::{Kind, Role, TaskKind};
 use axum::Json;
-use axum::body::Body;
+use axum::body::{Body, HttpBody as _};
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
@@ -172,7 +172,7 @@ pub async fn put(
     let name = name.parse::<Name>().map_err(refused)?;
     let options = query.options(&headers)?;
     let _place = app.service.upload_place()?;
-    let mut upload = app.service.begin_upload().await?;
+    let mut upload = app.service.begin_upload(body.size_hint().lower()).await?;
     let mut chunks = Chunks::new(body, app.limits.body_idle);
     while let Some(chunk) = chunks.next().await? {
         upload.write(chunk).await?;

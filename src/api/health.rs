@@ -1,4 +1,4 @@
-//! Whether the process lives, whether it takes requests, and the page that says where things are.
+//! Whether the process lives, whether it takes requests and why not, and the page that says where things are.
 
 use axum::Json;
 use axum::extract::State;
@@ -8,27 +8,77 @@ use utoipa::ToSchema;
 
 use super::App;
 use super::problem::{Problem, meaning};
-use crate::service::Code;
+use crate::service::{Checks, Code, DatabaseHealth};
 
-/// How the service is.
+/// That the process lives.
 #[derive(Debug, Serialize, ToSchema)]
-pub struct Health {
-    /// `live` or `ready`.
+pub struct Live {
+    /// `live`
     pub status: &'static str,
     pub version: &'static str,
 }
 
-/// Whether the process answers.
-#[utoipa::path(get, path = "/livez", tag = "health", responses((status = 200, body = Health)))]
-pub async fn live() -> Json<Health> {
-    Json(Health { status: "live", version: env!("CARGO_PKG_VERSION") })
+/// That requests are taken.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Ready {
+    /// `ready`
+    pub status: &'static str,
+    pub version: &'static str,
+    pub checks: ChecksView,
 }
 
-/// Whether requests are taken: the database answers writes, and the service is not stopping.
-#[utoipa::path(get, path = "/readyz", tag = "health", responses((status = 200, body = Health)))]
-pub async fn ready(State(app): State<App>) -> Result<Json<Health>, Problem> {
-    app.service.ready().await?;
-    Ok(Json(Health { status: "ready", version: env!("CARGO_PKG_VERSION") }))
+/// What was looked at.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub struct ChecksView {
+    /// What became of a short write: `ok`, `silent` where it was not answered within two seconds, `full` or `unavailable`.
+    pub database: &'static str,
+    /// `null` where the system does not tell.
+    pub disk: Option<DiskView>,
+    /// Whether the service is stopping.
+    pub draining: bool,
+}
+
+/// Room on the disk of the data folder.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub struct DiskView {
+    pub free_bytes: u64,
+    /// With less, what would store more is answered 507 `storage_full`.
+    pub needed_bytes: u64,
+}
+
+/// Whether the process lives.
+///
+/// 503 only where a restart would help: the thread that writes the database has ended, or has not answered for ten seconds.
+#[utoipa::path(get, path = "/livez", tag = "health", responses((status = 200, body = Live)))]
+pub async fn live(State(app): State<App>) -> Result<Json<Live>, Problem> {
+    app.service.live()?;
+    Ok(Json(Live { status: "live", version: env!("CARGO_PKG_VERSION") }))
+}
+
+/// Whether requests are taken.
+///
+/// The database answers a write, the disk has room, and the service is not stopping; a problem names the same `checks`.
+#[utoipa::path(get, path = "/readyz", tag = "health", responses((status = 200, body = Ready)))]
+pub async fn ready(State(app): State<App>) -> Result<Json<Ready>, Problem> {
+    let found = app.service.checks().await;
+    let checks = ChecksView::of(found);
+    match found.verdict() {
+        Ok(()) => Ok(Json(Ready { status: "ready", version: env!("CARGO_PKG_VERSION"), checks })),
+        Err(error) => Err(Problem { checks: Some(Box::new(checks)), ..error.into() }),
+    }
+}
+
+impl ChecksView {
+    fn of(checks: Checks) -> Self {
+        let database = match checks.database {
+            DatabaseHealth::Ok => "ok",
+            DatabaseHealth::Silent => "silent",
+            DatabaseHealth::Full => "full",
+            DatabaseHealth::Unavailable => "unavailable",
+        };
+        let disk = checks.disk.map(|room| DiskView { free_bytes: room.free_bytes, needed_bytes: room.needed_bytes });
+        Self { database, disk, draining: checks.draining }
+    }
 }
 
 /// The page at `/`.

@@ -8,6 +8,7 @@ use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use super::health::ChecksView;
 use crate::service::{Code, Fault, Place, ServiceError};
 
 /// Where the codes are documented.
@@ -52,6 +53,9 @@ pub struct Problem {
     /// The places that are wrong.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub errors: Vec<FaultView>,
+    /// What was looked at, in answers of /readyz.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub checks: Option<Box<ChecksView>>,
     /// When to ask again, where that is known.
     #[serde(skip)]
     pub retry_after: Option<Duration>,
@@ -184,6 +188,7 @@ impl From<ServiceError> for Problem {
             request_id: String::new(),
             retryable,
             job: error.job.map(|id| id.to_string()),
+            checks: None,
             first_available_seq: error.first_available_seq,
             errors: error.faults.into_iter().map(FaultView::from).collect(),
             retry_after: error.retry_after,

@@ -1,13 +1,19 @@
 //! The command line: one file a command.
 
+mod backup;
 mod demo;
+mod doctor;
 mod health;
 mod in_folder;
+mod in_use;
 mod keys;
 mod methods;
 mod openapi;
+mod restore;
 pub mod serve;
 mod tenants;
+
+use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
@@ -44,6 +50,9 @@ Examples:
 Stop it with Ctrl-C or SIGTERM: running jobs are given back without losing an attempt and go on at
 the next start. After a crash, jobs that were running start anew.";
 
+const DOCTOR_HELP: &str = "One line a finding: its severity, what it is about, what is wrong and what to do.
+Exit code 0: clean, perhaps with notes; 1: warnings or errors; 2: the folder cannot be looked at.";
+
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Run the service
@@ -60,6 +69,13 @@ enum Command {
     Keys(keys::Arguments),
     /// Set how many jobs of a tenant may run and wait, while the service does not run
     Tenants(tenants::Arguments),
+    /// Copy the data folder as it is at this moment, also while the service runs
+    Backup(backup::Arguments),
+    /// Make a data folder of a backup, once every byte of it is checked
+    Restore(restore::Arguments),
+    /// Look whether a data folder is as it should be, also while the service runs
+    #[command(after_help = DOCTOR_HELP)]
+    Doctor(doctor::Arguments),
     /// Ask a running service whether it is ready, for container health checks
     Health(health::Arguments),
     /// Print the OpenAPI document
@@ -72,7 +88,7 @@ enum Command {
 ///
 /// # Errors
 /// What went wrong, for the person at the terminal.
-pub fn run(cli: Cli) -> anyhow::Result<()> {
+pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
     match cli.command {
         Command::Serve(given) => {
             let options = settle(&given)?;
@@ -86,10 +102,14 @@ pub fn run(cli: Cli) -> anyhow::Result<()> {
         }
         Command::Keys(arguments) => block_on(keys::run(arguments)),
         Command::Tenants(arguments) => block_on(tenants::run(arguments)),
+        Command::Backup(arguments) => block_on(backup::run(arguments)),
+        Command::Restore(arguments) => block_on(restore::run(arguments)),
+        Command::Doctor(arguments) => return block_on(async { Ok(doctor::run(&arguments).await) }),
         Command::Health(arguments) => health::run(&arguments),
         Command::Openapi => openapi::run(),
         Command::Methods(arguments) => methods::run(&arguments),
     }
+    .map(|()| ExitCode::SUCCESS)
 }
 
 /// Settles the options, and begins to log as they say.
@@ -101,7 +121,7 @@ fn settle(given: &Given) -> anyhow::Result<Options> {
 }
 
 /// Runs a command's async part. Handed-out work that still computes does not hold up the end.
-fn block_on(future: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<()> {
+fn block_on<T>(future: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let result = runtime.block_on(future);
     runtime.shutdown_background();

@@ -16,6 +16,7 @@ use crate::api::{self, App};
 use crate::blobs::Blobs;
 use crate::config::Options;
 use crate::counters;
+use crate::disk::{BALLAST_BYTES, Disk};
 use crate::records::{Clock, SystemClock};
 use crate::service::{Collaborators, Collection, Service};
 use crate::store::{SqliteOptions, SqliteStore, Store};
@@ -86,10 +87,9 @@ pub async fn start(options: &Options) -> anyhow::Result<RunningServer> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let folder = &options.data;
     let lock = lock(folder)?;
-    let database = folder.join("adaptd.db");
-    let store = SqliteStore::open(&database, SqliteOptions::default()).await;
-    let store: Arc<dyn Store> = Arc::new(store.with_context(|| database.display().to_string())?);
-    let blobs = Blobs::open(&folder.join("blobs")).with_context(|| folder.display().to_string())?;
+    let disk = Disk::under(folder, options.min_free_bytes, clock.clone());
+    let store: Arc<dyn Store> = Arc::new(open_store(folder, &disk).await?);
+    let blobs = Blobs::open(&folder.join("blobs")).with_context(|| folder.display().to_string())?.on(disk.clone());
 
     if !options.allow_anonymous && !options.listen.ip().is_loopback() && store.all_keys().await?.is_empty() {
         store.close().await;
@@ -109,7 +109,7 @@ pub async fn start(options: &Options) -> anyhow::Result<RunningServer> {
     let (draining, closing) = (CancellationToken::new(), CancellationToken::new());
     let scratch = folder.join("incoming");
     let (own_blobs, stopping) = (blobs.clone(), draining.clone());
-    let parts = Collaborators { store: store.clone(), blobs: own_blobs, clock: clock.clone(), scratch, stopping };
+    let parts = Collaborators { store: store.clone(), blobs: own_blobs, clock: clock.clone(), scratch, disk, stopping };
     let service = Service::open(parts, options.service_limits()).await;
     let service = Arc::new(service.with_context(|| folder.display().to_string())?);
     // No job runs and no upload is on its way: what no record names was left by a crash or by a deletion.
@@ -179,32 +179,39 @@ impl RunningServer {
     }
 }
 
-/// Keeps histograms small, removes what is kept no longer and collects blobs from time to time, until the listener closes.
+/// Keeps histograms small and the ballast ready, removes what is kept no longer, and collects blobs every hour, or every minute
+/// while the disk is short of room; until the listener closes.
 async fn keep_house(service: Arc<Service>, closing: CancellationToken) {
-    let mut upkeep = tokio::time::interval(Duration::from_secs(5));
-    let mut minutes = tokio::time::interval(Duration::from_secs(60));
-    let mut hours = tokio::time::interval(Duration::from_secs(3600));
-    // The first is at once, and was done at the start.
-    hours.tick().await;
-    loop {
+    const STEPS_PER_HOUR: u32 = 720;
+    const STEPS_PER_MINUTE: u32 = 12;
+    let mut steps = tokio::time::interval(Duration::from_secs(5));
+    // Blobs were collected at the start.
+    let mut since_collection = 0;
+    for step in 0_u32.. {
         tokio::select! {
             () = closing.cancelled() => return,
-            _ = upkeep.tick() => {
-                counters::upkeep();
-                continue;
-            }
-            _ = minutes.tick() => {
-                tokio::select! {
-                    () = closing.cancelled() => return,
-                    retained = service.retain() => match retained {
-                        Ok(rows) => tracing::debug!(rows, "removed what is kept no longer"),
-                        Err(error) => tracing::warn!(%error, "what is kept no longer cannot be removed"),
-                    },
-                }
-                continue;
-            }
-            _ = hours.tick() => {}
+            _ = steps.tick() => {}
         }
+        counters::upkeep();
+        let keeper = service.clone();
+        if let Err(error) = tokio::task::spawn_blocking(move || keeper.keep_ballast()).await {
+            tracing::error!(%error, "the ballast was not looked at");
+        }
+        if step % STEPS_PER_MINUTE == 0 {
+            tokio::select! {
+                () = closing.cancelled() => return,
+                retained = service.retain() => match retained {
+                    Ok(rows) => tracing::debug!(rows, "removed what is kept no longer"),
+                    Err(error) => tracing::warn!(%error, "what is kept no longer cannot be removed"),
+                },
+            }
+        }
+        since_collection += 1;
+        let every = if service.lacks_room() { STEPS_PER_MINUTE } else { STEPS_PER_HOUR };
+        if since_collection < every {
+            continue;
+        }
+        since_collection = 0;
         match service.collect_garbage(Collection::WhileRunning).await {
             Ok(removed) => tracing::info!(removed, "blobs that no record named"),
             Err(error) => tracing::warn!(%error, "blobs cannot be collected"),
@@ -215,6 +222,17 @@ async fn keep_house(service: Arc<Service>, closing: CancellationToken) {
 #[expect(clippy::disallowed_methods, reason = "RunningServer owns this task and awaits it at shutdown")]
 fn spawn(future: impl Future<Output = ()> + Send + 'static) -> JoinHandle<()> {
     tokio::spawn(future)
+}
+
+/// Opens the database. On a full disk even that may need the ballast.
+async fn open_store(folder: &Path, disk: &Disk) -> anyhow::Result<SqliteStore> {
+    let database = folder.join("adaptd.db");
+    let mut store = SqliteStore::open(&database, SqliteOptions::default()).await;
+    if store.is_err() && disk.room().is_ok_and(|room| room.free_bytes < BALLAST_BYTES) {
+        disk.give_up_ballast();
+        store = SqliteStore::open(&database, SqliteOptions::default()).await;
+    }
+    Ok(store.with_context(|| database.display().to_string())?.on(disk.clone()))
 }
 
 /// Makes the folder and takes its lock, which the system gives back however the process ends.

@@ -2,6 +2,7 @@
 
 mod domain;
 mod expected;
+mod finding;
 mod ids;
 mod job;
 mod key;
@@ -14,6 +15,7 @@ mod time;
 
 pub use domain::{ColumnRecord, DomainRecord, DomainVersionRecord, NewDomainVersion};
 pub use expected::Expected;
+pub use finding::{Check, Finding, Severity};
 pub use ids::{DomainId, Id, JobId, KeyId, ModelId, Prefix, RequestId, TenantId};
 pub use job::{Intent, JobError, JobEvent, JobFile, JobFilter, JobKind, JobRecord, JobState, NewJob, Progress};
 pub use key::{KeyRecord, PreviousSecret, RateLimit, Rotation, Scope};
@@ -22,4 +24,4 @@ pub use name::{Alias, BadName, ModelReference, Name, Reference, VersionedReferen
 pub use page::{Cursor, PageRequest};
 pub use request::{Earlier, KeyedRequest, Made};
 pub use spec::{AppliedSpec, BatchSpec, FileFormat, Include, Risk, StoredSpec};
-pub use time::{Clock, ManualClock, Period, SystemClock, Timestamp};
+pub use time::{Clock, ManualClock, Period, SystemClock, TimeOfDay, Timestamp};

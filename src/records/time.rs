@@ -2,8 +2,8 @@
 
 use std::fmt;
 use std::str::FromStr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -22,9 +22,26 @@ pub trait Clock: Send + Sync {
     fn now(&self) -> Timestamp;
 }
 
-/// The machine's clock.
+/// The machine's clock, read once: what has passed since is counted by a clock that nobody sets, so that no lease, retry or
+/// deadline follows when the time of day is corrected. A machine that starts with a wrong time keeps it until the process
+/// starts anew.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct SystemClock;
+
+/// The time of day as it is set now, which may jump: to be compared with what others stamped by it, such as files.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct TimeOfDay;
+
+/// Both clocks of the machine, read together.
+#[derive(Debug, Clone, Copy)]
+struct Reading {
+    time_of_day: Timestamp,
+    /// Grows at its pace whatever is set, also while the machine sleeps.
+    since_boot: Duration,
+}
+
+/// The first reading of the process.
+static FIRST: OnceLock<Reading> = OnceLock::new();
 
 /// A clock that stands still until it is moved.
 #[derive(Debug, Clone, Default)]
@@ -130,10 +147,43 @@ impl<'de> Deserialize<'de> for Timestamp {
 }
 
 impl Clock for SystemClock {
+    fn now(&self) -> Timestamp {
+        let now = Reading::take();
+        FIRST.get_or_init(|| now).time_of(now)
+    }
+}
+
+impl Clock for TimeOfDay {
     #[expect(clippy::disallowed_methods, reason = "this is the clock that everything else is passed")]
     fn now(&self) -> Timestamp {
         Timestamp(jiff::Timestamp::now().as_millisecond())
     }
+}
+
+impl Reading {
+    fn take() -> Self {
+        Self { time_of_day: TimeOfDay.now(), since_boot: since_boot() }
+    }
+
+    /// The time of a later reading, by what has passed since this one.
+    fn time_of(self, later: Reading) -> Timestamp {
+        self.time_of_day.plus(later.since_boot.saturating_sub(self.since_boot))
+    }
+}
+
+#[cfg(target_os = "linux")]
+fn since_boot() -> Duration {
+    use rustix::time::{ClockId, clock_gettime};
+    let read = clock_gettime(ClockId::Boottime);
+    Duration::new(u64::try_from(read.tv_sec).unwrap_or(0), u32::try_from(read.tv_nsec).unwrap_or(0))
+}
+
+/// Where the sleep of the machine is not counted: what waits then waits longer.
+#[cfg(not(target_os = "linux"))]
+#[expect(clippy::disallowed_methods, reason = "this is the clock that everything else is passed")]
+fn since_boot() -> Duration {
+    static BEGAN: std::sync::LazyLock<std::time::Instant> = std::sync::LazyLock::new(std::time::Instant::now);
+    BEGAN.elapsed()
 }
 
 impl Clock for ManualClock {
@@ -167,6 +217,32 @@ mod tests {
         assert_eq!(t.to_string(), "2025-11-24T16:03:55.120Z");
         assert_eq!(t.to_string().parse::<Timestamp>().ok(), Some(t));
         assert_eq!(Timestamp::from_millis(0).to_string(), "1970-01-01T00:00:00.000Z");
+    }
+
+    /// What the clock tells when the time of day is set by so much while five seconds pass.
+    #[track_caller]
+    fn check_jump(hours: i64) {
+        let began = 1_764_000_000_000;
+        let set = began + 5_000 + hours * 3_600_000;
+        let read = |ms, s| Reading { time_of_day: Timestamp(ms), since_boot: Duration::from_secs(s) };
+        let first = read(began, 70_000);
+        assert_eq!(first.time_of(read(set, 70_005)), Timestamp(began + 5_000), "set by {hours} h");
+    }
+
+    #[test]
+    fn the_clock_does_not_follow_when_the_time_of_day_is_set() {
+        check_jump(0);
+        check_jump(1);
+        check_jump(-1);
+    }
+
+    #[test]
+    fn the_clock_begins_at_the_time_of_day_and_goes_on() {
+        let before = SystemClock.now();
+        assert!(TimeOfDay.now().millis().abs_diff(before.millis()) < 60_000);
+        let began = Reading::take();
+        while Reading::take().since_boot.saturating_sub(began.since_boot) < Duration::from_millis(20) {}
+        assert!((15..10_000).contains(&SystemClock.now().since(before).as_millis()));
     }
 
     #[test]

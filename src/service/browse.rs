@@ -123,6 +123,7 @@ impl Service {
         if columns == newest.columns && task == newest.task {
             return Ok(PutDomain::Unchanged(newest));
         }
+        self.make_room(parquet.len() as u64)?;
         let blob = self.store_blob(parquet).await?;
         let now = self.clock.now();
         let new = NewDomainVersion {

@@ -81,6 +81,7 @@ impl Service {
         if let Some(made) = self.made_before(keyed.as_ref()).await? {
             return self.version_again(tenant, made).await;
         }
+        self.make_room(0)?;
         let put = self.create_inline(tenant, new).await?;
         if let Some(request) = keyed {
             // After a crash before this, the same request finds its own version, which it makes no second time.
@@ -138,6 +139,8 @@ impl Service {
         }
         let (note, scratch) = (contents.note.clone(), self.scratch.clone());
         let store = move || {
+            // Stored tables are packed: they are seldom larger than what they are read from.
+            scratch.make_room(contents.source.n_bytes())?;
             let (path, file) = scratch.create().map_err(of_io)?;
             let stored = ingest::store(&contents.source, &settings, file).map_err(|e| of_ingest(&e))?;
             Ok::<_, ServiceError>((stored, path))

@@ -120,6 +120,7 @@ impl Service {
         new: NewJob,
         keyed: Option<KeyedRequest>,
     ) -> Result<Once<JobRecord>, ServiceError> {
+        self.make_room(0)?;
         let tenant = new.tenant.clone();
         let limits = CreateLimits {
             max_queued: self.limits.max_queued_jobs,

@@ -195,6 +195,9 @@ impl Service {
             return Err(ServiceError::at(Code::ScopeEscalation, "/rate_limit", detail));
         }
         let request = self.keyed(&caller.tenant, key, now);
+        if self.made_before(request.as_ref()).await?.is_none() {
+            self.make_room(0)?;
+        }
         if let Some(earlier) = self.store.create_key(fresh.record.clone(), request).await? {
             let Made::Key(id) = made_by_same(earlier)? else { return Err(odd()) };
             return Ok(Once::Replayed(self.read_key(&caller.tenant, id).await?));

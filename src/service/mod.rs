@@ -13,6 +13,7 @@ mod dry_run;
 mod error;
 mod events;
 mod found;
+mod health;
 mod hub;
 mod job_actions;
 mod jobs;
@@ -53,6 +54,7 @@ pub use domains::{DomainOptions, InlineDomain, PutDomain};
 pub use dry_run::DryRun;
 pub use error::{Code, Fault, Place, ServiceError};
 pub use events::{EventPage, EventStream};
+pub use health::{Checks, DatabaseHealth};
 pub use hub::{Line, Told};
 pub use job_actions::{Accepted, CancelledMany};
 pub use jobs::{NewJobContext, Wait};
@@ -70,6 +72,7 @@ pub use spec::JobRequest;
 pub use unpack::unpack_document;
 
 use crate::blobs::Blobs;
+use crate::disk::Disk;
 use crate::records::{Clock, Cursor, PageRequest};
 use crate::store::Store;
 
@@ -104,6 +107,7 @@ pub struct Service {
     predicting: Arc<Semaphore>,
     uploads: Arc<Semaphore>,
     scratch: scratch::Scratch,
+    disk: Disk,
     stopping: CancellationToken,
 }
 
@@ -114,6 +118,7 @@ pub struct Collaborators {
     pub clock: Arc<dyn Clock>,
     /// A folder of ours for bodies on their way in; emptied at start.
     pub scratch: PathBuf,
+    pub disk: Disk,
     /// Ends waits and streams at shutdown.
     pub stopping: CancellationToken,
 }
@@ -129,7 +134,7 @@ impl Service {
     /// # Errors
     /// If the scratch folder cannot be made or emptied, or the keys cannot be read.
     pub async fn open(with: Collaborators, limits: Limits) -> Result<Self, ServiceError> {
-        let scratch = scratch::Scratch::prepare(with.scratch).map_err(scratch::of_io)?;
+        let scratch = scratch::Scratch::prepare(with.scratch, with.disk.clone()).map_err(scratch::of_io)?;
         Ok(Self {
             keys: keys::Keyring::of(with.store.all_keys().await?),
             hub: hub::Hub::of(with.store.subscribe()),
@@ -143,6 +148,7 @@ impl Service {
             uploads: Arc::new(Semaphore::new(limits.max_uploads)),
             limits,
             scratch,
+            disk: with.disk,
             stopping: with.stopping,
         })
     }
@@ -158,15 +164,6 @@ impl Service {
     /// Whether the service has begun to stop.
     pub fn is_stopping(&self) -> bool {
         self.stopping.is_cancelled()
-    }
-
-    /// # Errors
-    /// If the service is stopping, or the store takes no writes.
-    pub async fn ready(&self) -> Result<(), ServiceError> {
-        if self.is_stopping() {
-            return Err(ServiceError::new(Code::ShuttingDown, "the service is stopping"));
-        }
-        Ok(self.store.ping().await?)
     }
 }
 

@@ -13,6 +13,8 @@ use uuid::Uuid;
 
 use super::Service;
 use super::error::{Code, ServiceError};
+use super::health::{make_room, no_room};
+use crate::disk::{Disk, Room};
 
 /// Bytes that wait in memory to be written together: a hop to a blocking thread costs more than writing a few.
 const PENDING_BYTES: usize = 512 << 10;
@@ -20,7 +22,6 @@ const PENDING_BYTES: usize = 512 << 10;
 const PENDING_PIECES: usize = 256;
 
 /// A body that is being received. The file is removed when this is dropped.
-#[derive(Debug)]
 pub struct Upload {
     path: RemovedOnDrop,
     /// `None` after a write that failed or was given up.
@@ -29,6 +30,7 @@ pub struct Upload {
     n_pending: usize,
     n_bytes: u64,
     limit: u64,
+    disk: Disk,
 }
 
 /// The file and the hash of what is in it.
@@ -48,8 +50,11 @@ pub struct Received {
 }
 
 /// The folder of files that are removed when they are no longer needed.
-#[derive(Debug, Clone)]
-pub(super) struct Scratch(PathBuf);
+#[derive(Clone)]
+pub(super) struct Scratch {
+    folder: PathBuf,
+    disk: Disk,
+}
 
 #[derive(Debug)]
 pub(super) struct RemovedOnDrop(PathBuf);
@@ -69,19 +74,24 @@ impl Drop for RemovedOnDrop {
 
 impl Scratch {
     /// Makes the folder, and removes what a crash left in it.
-    pub(super) fn prepare(folder: PathBuf) -> io::Result<Self> {
+    pub(super) fn prepare(folder: PathBuf, disk: Disk) -> io::Result<Self> {
         std::fs::create_dir_all(&folder)?;
         for entry in std::fs::read_dir(&folder)? {
             std::fs::remove_file(entry?.path())?;
         }
-        Ok(Self(folder))
+        Ok(Self { folder, disk })
     }
 
     /// A new file, open to be written and read.
     pub(super) fn create(&self) -> io::Result<(RemovedOnDrop, File)> {
-        let path = RemovedOnDrop(self.0.join(Uuid::new_v4().to_string()));
+        let path = RemovedOnDrop(self.folder.join(Uuid::new_v4().to_string()));
         let file = File::options().read(true).write(true).create_new(true).open(&path.0)?;
         Ok((path, file))
+    }
+
+    /// Holds before so many bytes are written here.
+    pub(super) fn make_room(&self, bytes: u64) -> Result<(), ServiceError> {
+        make_room(&self.disk, bytes)
     }
 }
 
@@ -98,14 +108,23 @@ impl Service {
         Arc::clone(&self.uploads).try_acquire_owned().map_err(full)
     }
 
+    /// Begins a body of at least so many bytes.
+    ///
     /// # Errors
-    /// If no file can be made.
-    pub async fn begin_upload(&self) -> Result<Upload, ServiceError> {
+    /// If there is no room for it, or no file can be made.
+    pub async fn begin_upload(&self, announced: u64) -> Result<Upload, ServiceError> {
+        let room = self.disk.room().map_err(of_io)?;
+        // What is too long is told as such, when so much has come.
+        let announced = announced.min(self.limits.max_upload_bytes);
+        let left = Room { free_bytes: room.free_bytes.saturating_sub(announced), ..room };
+        if !left.is_enough() {
+            return Err(no_room(left));
+        }
         let scratch = self.scratch.clone();
         let made = tokio::task::spawn_blocking(move || scratch.create()).await.map_err(ServiceError::internal)?;
         let (path, file) = made.map_err(of_io)?;
         let (sink, limit) = (Some(Sink { file, hash: Sha256::new() }), self.limits.max_upload_bytes);
-        Ok(Upload { path, sink, pending: Vec::new(), n_pending: 0, n_bytes: 0, limit })
+        Ok(Upload { path, sink, pending: Vec::new(), n_pending: 0, n_bytes: 0, limit, disk: self.disk.clone() })
     }
 }
 
@@ -124,6 +143,7 @@ impl Upload {
     }
 
     async fn flush(&mut self) -> Result<(), ServiceError> {
+        make_room(&self.disk, self.n_pending as u64)?;
         self.n_pending = 0;
         let chunks = std::mem::take(&mut self.pending);
         let lost = || ServiceError::internal("a write before did not end");

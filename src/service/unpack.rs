@@ -1,7 +1,7 @@
 //! Bodies that come packed, as what they unpack to.
 
 use std::fs::File;
-use std::io::{BufWriter, Read, Write};
+use std::io::{self, BufWriter, Read, Write};
 
 use bytes::Bytes;
 use sha2::{Digest, Sha256};
@@ -50,6 +50,8 @@ impl Contents {
         let (path, to) = scratch.create().map_err(of_io)?;
         let (mut to, mut hash) = (BufWriter::new(to), Sha256::new());
         let mut write = |chunk: &[u8]| {
+            // Packed bytes may become many.
+            scratch.make_room(chunk.len() as u64).map_err(|_| io::ErrorKind::StorageFull)?;
             hash.update(chunk);
             to.write_all(chunk)
         };

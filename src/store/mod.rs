@@ -18,7 +18,7 @@ use crate::records::{
     Progress, Reference, Rotation, TenantId, Timestamp,
 };
 
-pub use sqlite::{SqliteOptions, SqliteStore};
+pub use sqlite::{SqliteBeside, SqliteOptions, SqliteStore};
 
 /// Why the store could not answer.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
@@ -63,7 +63,6 @@ pub enum Creation {
 
 /// What became of a job that was to be paused, or to go on.
 #[derive(Debug, Clone, PartialEq)]
-#[expect(clippy::large_enum_variant, reason = "there is one a request, which is moved twice")]
 pub enum Pausing {
     /// Done, or asked of the worker that runs it.
     Accepted(JobRecord),
@@ -220,6 +219,49 @@ pub struct QueueDepth {
     pub running: i64,
 }
 
+/// How the one that writes is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WriterHealth {
+    /// How long a write has been waiting for its answer; zero where none does.
+    SilentFor(Duration),
+    Ended,
+}
+
+/// Whether a process owns the database that is looked at beside it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Owner {
+    Alive,
+    Gone,
+}
+
+/// The form of a stored database, and the newest that this program knows: numbers of migrations.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Schema {
+    pub version: i64,
+    pub known: i64,
+    /// False where a migration did not come to its end.
+    pub finished: bool,
+}
+
+/// A blob that a record names.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NamedBlob {
+    pub blob: String,
+    /// Where the record tells.
+    pub n_bytes: Option<u64>,
+    /// The record, as people call it.
+    pub named_by: String,
+    pub form: BlobForm,
+}
+
+/// What a blob holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BlobForm {
+    Table,
+    /// A model, a file of predictions, the state of a job.
+    Other,
+}
+
 /// As far as a place in the queue is counted: what is behind it learns little from a number, and a read
 /// must not become slower with the length of the queue.
 pub const COUNTED_QUEUE: u32 = 1_000;
@@ -350,6 +392,9 @@ pub trait Store: Send + Sync + 'static {
     ) -> Result<Option<JobState>, StoreError>;
     /// Gives a job back without consuming the attempt, at shutdown or because it is to be paused.
     async fn release(&self, lease: Lease, now: Timestamp) -> Result<Option<JobState>, StoreError>;
+    /// At the start: no queued job waits longer than `longest`, and one that never failed does not wait at all. They would
+    /// where the clock was set back since. How many did.
+    async fn unpark(&self, now: Timestamp, longest: Duration) -> Result<u64, StoreError>;
     /// At the start of a single process every running row is an orphan.
     async fn rescue_all(&self, now: Timestamp, crash_limit: i64) -> Result<Vec<(JobId, JobState)>, StoreError>;
     /// Fails queued and paused jobs whose deadline has passed.
@@ -428,6 +473,8 @@ pub trait Store: Send + Sync + 'static {
     fn subscribe(&self) -> Commits;
     /// Whether writes are answered: a short transaction, for `/readyz`.
     async fn ping(&self) -> Result<(), StoreError>;
+    /// How the thread is that writes, told without asking it.
+    fn writer(&self) -> WriterHealth;
     /// Commits what is queued and closes; later calls fail.
     async fn close(&self);
 }

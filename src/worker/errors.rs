@@ -43,7 +43,8 @@ pub const CODES: [(&str, bool); 14] = [
 ];
 
 const BACKOFF_UNIT: Duration = Duration::from_secs(5);
-const BACKOFF_LIMIT: Duration = Duration::from_secs(600);
+/// No job waits longer for its next attempt.
+pub const BACKOFF_LIMIT: Duration = Duration::from_secs(600);
 
 /// Whether an error of that code is worth another attempt; one that is not in the table is not.
 pub fn retryable(code: &str) -> bool {

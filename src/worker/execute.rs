@@ -149,7 +149,7 @@ impl Executor {
         let lineage = model.manifest().lineage.clone();
         let file = model.save().map_err(|e| job_error(NUMERICAL_ERROR, format!("the model cannot be saved: {e}")))?;
         let n_bytes = i64::try_from(file.len()).unwrap_or(i64::MAX);
-        let blob = self.blobs.put(Bytes::from(file)).await?;
+        let blob = self.blobs.put_at_all_costs(Bytes::from(file)).await?;
         let new = NewModelVersion {
             tenant: job.tenant.clone(),
             id: ModelId::at(self.clock.now()),

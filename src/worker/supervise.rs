@@ -22,6 +22,9 @@ use crate::store::{Commits, Completion, Lease, Store, StoreError};
 /// Tries to commit the end of an attempt before it is left to the next start.
 const COMMIT_TRIES: u32 = 5;
 
+/// Between such tries while the disk is full.
+const FULL_DISK_PAUSE: Duration = Duration::from_secs(2);
+
 /// What all attempts share.
 #[derive(Clone)]
 pub(super) struct House {
@@ -255,7 +258,19 @@ impl Supervisor {
         let error = errors::of_attempt(error, &self.job);
         tracing::debug!(code = error.code, retryable = error.retryable, "attempt failed");
         let wait = backoff(self.job.id, self.job.attempt);
-        self.committed(|| self.house.store.fail(self.lease, error.clone(), wait, self.house.clock.now())).await
+        loop {
+            let commit = || self.house.store.fail(self.lease, error.clone(), wait, self.house.clock.now());
+            match self.committed(commit).await {
+                // There will be room again, and the job is not to hang until the next start.
+                Err(StoreError::Full) if !self.house.shutdown.is_cancelled() => {
+                    tokio::select! {
+                        () = tokio::time::sleep(FULL_DISK_PAUSE) => {}
+                        () = self.house.shutdown.cancelled() => {}
+                    }
+                }
+                outcome => return outcome,
+            }
+        }
     }
 
     /// Tries a commit a few times. One that never succeeds leaves the row running, which the next start

@@ -10,6 +10,7 @@ use tokio::task::{JoinError, JoinSet};
 use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
+use super::errors::BACKOFF_LIMIT;
 use super::supervise::{House, attempt};
 use super::threads::Slots;
 use super::{Runner, WorkerOptions};
@@ -42,6 +43,10 @@ impl Workers {
         for (job, state) in store.rescue_all(clock.now(), options.crash_limit).await? {
             metrics::counter!("job_rescues_total").increment(1);
             tracing::warn!(%job, state = state.as_str(), "rescued a job whose process is gone");
+        }
+        let n_parked = store.unpark(clock.now(), BACKOFF_LIMIT).await?;
+        if n_parked > 0 {
+            tracing::warn!(n_parked, "jobs waited for a time too far off: the clock was set back; they wait less now");
         }
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(SUPERVISOR_THREADS)

@@ -9,18 +9,22 @@ use std::path::{Path, PathBuf};
 /// Rooms of the service and the rooms each may use.
 const SERVICE: &[(&str, &[&str])] = &[
     ("records", &[]),
+    ("disk", &["records"]),
     ("faults", &[]),
-    ("store", &["records", "faults"]),
-    ("blobs", &["records", "faults"]),
+    ("store", &["records", "disk", "faults"]),
+    ("blobs", &["records", "disk", "faults"]),
     ("ingest", &["records"]),
     ("predictions", &["records"]),
-    ("service", &["records", "store", "blobs", "ingest", "predictions"]),
+    ("service", &["records", "disk", "store", "blobs", "ingest", "predictions"]),
     ("worker", &["records", "store", "blobs", "ingest", "predictions"]),
     ("counters", &[]),
     ("api", &["records", "service", "counters"]),
-    ("config", &["records", "faults", "store", "blobs", "ingest", "predictions", "service", "worker", "api"]),
+    ("config", &["records", "disk", "faults", "store", "blobs", "ingest", "predictions", "service", "worker", "api"]),
     ("telemetry", &["config"]),
-    ("cli", &["records", "store", "blobs", "ingest", "service", "worker", "api", "config", "counters", "telemetry"]),
+    (
+        "cli",
+        &["records", "disk", "store", "blobs", "ingest", "service", "worker", "api", "config", "counters", "telemetry"],
+    ),
     // Programs beside the service, which read data as it does.
     ("bin", &["ingest"]),
 ];

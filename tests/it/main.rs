@@ -5,8 +5,11 @@
 mod api;
 mod architecture;
 mod audit;
+mod disk;
 mod failpoints;
+mod health;
 mod kill;
+mod operations;
 mod process;
 mod readme;
 mod signals;

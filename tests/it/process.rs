@@ -124,6 +124,10 @@ impl Http {
         read(self.agent.get(format!("{}{path}", self.base)).call())
     }
 
+    pub fn delete(&self, path: &str) -> Option<(u16, Value)> {
+        read(self.agent.delete(format!("{}{path}", self.base)).call())
+    }
+
     pub fn put(&self, path: &str, body: &[u8]) -> Option<(u16, Value)> {
         read(self.agent.put(format!("{}{path}", self.base)).header("content-type", "text/csv").send(body))
     }

@@ -1,10 +1,16 @@
 //! The real binary and its terminal: how it stops, whom it refuses, what it logs.
 
+use std::collections::BTreeMap;
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
 use std::path::Path;
 use std::process::Command;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use serde_json::{Value, json};
+use sqlx::Connection as _;
 
 use crate::process::{Http, Process, free_port};
 use crate::support::{ADELIE, GENTOO};
@@ -132,4 +138,134 @@ fn a_log_of_json_has_a_line_a_request_and_a_line_an_attempt_and_no_rows() {
     for secret in ["74218", "verymale", "veryfemale"] {
         assert!(!text.contains(secret), "{secret} is in the log");
     }
+}
+
+/// What clients of a service that is stopped under them saw.
+#[derive(Default)]
+struct Seen {
+    /// A client was told that the service is stopping: from here on nobody is told anything else.
+    stopping: AtomicBool,
+    /// Answers by kind of client and status, 0 where there was none.
+    answers: Mutex<BTreeMap<(&'static str, u16), usize>>,
+}
+
+impl Seen {
+    /// Asks again and again until the service is gone, or until this answer was the one that was waited for.
+    fn client(&self, port: u16, (kind, good): (&'static str, u16), mut ask: impl FnMut() -> Option<(u16, Value)>) {
+        loop {
+            let was_stopping = self.stopping.load(Ordering::SeqCst);
+            let answer = ask();
+            let status = answer.as_ref().map_or(0, |(status, _)| *status);
+            *self.answers.lock().unwrap().entry((kind, status)).or_default() += 1;
+            match &answer {
+                Some((503, problem)) => {
+                    assert_eq!(problem["code"], "shutting_down", "{kind}: {problem}");
+                    self.stopping.store(true, Ordering::SeqCst);
+                }
+                Some((status, body)) => {
+                    assert!(!was_stopping, "{kind}: asked while it stopped, and answered {status} {body}");
+                    assert_eq!(*status, good, "{kind}: {body}");
+                }
+                // Only what is asked while it stops may find nobody: then nobody listens any more.
+                None => {
+                    assert!(TcpStream::connect(("127.0.0.1", port)).is_err(), "{kind}: a request was lost");
+                    return;
+                }
+            }
+        }
+    }
+
+    fn count(&self, kind: &str, status: u16) -> usize {
+        self.answers.lock().unwrap().iter().filter(|((k, s), _)| *k == kind && *s == status).map(|(_, n)| n).sum()
+    }
+}
+
+/// A stream of events, from its head to the end of the connection.
+fn streamed(port: u16, job: &str) -> String {
+    let mut stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
+    stream.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
+    let request = format!("GET /v1/jobs/{job}/events HTTP/1.1\r\nHost: x\r\nAccept: text/event-stream\r\n\r\n");
+    stream.write_all(request.as_bytes()).unwrap();
+    let mut all = Vec::new();
+    stream.read_to_end(&mut all).unwrap();
+    String::from_utf8(all).unwrap()
+}
+
+#[test]
+fn sigterm_under_load_loses_no_answer_and_no_attempt() {
+    let data = tempfile::tempdir().unwrap();
+    let process = Process::start(data.path(), free_port(), &["--job-threads", "2"]);
+    let (port, http) = (process.port, Http::new(process.port));
+    penguins(&http);
+    let quick =
+        json!({"kind": "adapt", "sources": ["adelie"], "target": "gentoo", "model": "m", "method": {"id": "coral"}});
+    let made = submit(&http, &quick);
+    assert_eq!(http.get(&format!("/v1/jobs/{made}?wait=60")).unwrap().1["state"], "succeeded");
+    let jobs: Vec<String> = (0..12).map(|_| submit(&http, &long())).collect();
+    assert_eq!(begun(&http, &jobs[0])["state"], "running");
+
+    let seen = Seen::default();
+    let row = json!({"rows": [{"bill_length_mm": 39.1, "bill_depth_mm": 18.7, "flipper_length_mm": 181, "body_mass_g": 3750}]});
+    let (streams, waits, took) = std::thread::scope(|threads| {
+        let (seen, row, jobs) = (&seen, &row, &jobs);
+        let streams: Vec<_> = jobs[10..].iter().map(|job| threads.spawn(move || streamed(port, job))).collect();
+        let wait = |job: &String| Http::new(port).get(&format!("/v1/jobs/{job}?wait=60"));
+        let waits: Vec<_> = jobs[8..].iter().map(|job| threads.spawn(move || wait(job))).collect();
+        for n in 0..2 {
+            threads.spawn(move || {
+                let http = Http::new(port);
+                seen.client(port, ("predict", 200), || http.post("/v1/models/m/predict", row, None));
+            });
+            threads.spawn(move || {
+                let (http, mut csv) = (Http::new(port), ADELIE.to_vec());
+                seen.client(port, ("upload", 201), || {
+                    csv.extend_from_slice(b"39.1,18.7,181,3750,male\n");
+                    http.put(&format!("/v1/domains/d{n}"), &csv)
+                });
+            });
+        }
+        while ["predict", "upload"].iter().any(|kind| seen.count(kind, 200) + seen.count(kind, 201) < 20) {
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        let (took, clean) = process.terminate();
+        assert!(clean, "it ended after {took:?}");
+        let streams: Vec<String> = streams.into_iter().map(|s| s.join().unwrap()).collect();
+        let waits: Vec<_> = waits.into_iter().map(|w| w.join().unwrap()).collect();
+        (streams, waits, took)
+    });
+    println!("it took {took:?}; {:?}", seen.answers.lock().unwrap());
+    assert!(took < STOP, "{took:?}");
+    assert!(seen.count("predict", 503) + seen.count("upload", 503) > 0, "clients were told");
+    for stream in streams {
+        assert!(stream.starts_with("HTTP/1.1 200") && stream.contains("event: state"), "{stream}");
+        assert!(stream.ends_with("\r\n0\r\n\r\n"), "the end of a stream is said: {stream:?}");
+        assert!(!stream.contains("\"terminal\":true"), "{stream}");
+    }
+    for wait in waits {
+        let (status, job) = wait.expect("who waits is answered");
+        assert_eq!((status, &job["terminal"]), (200, &json!(false)), "{job}");
+    }
+    let ended = audit(data.path());
+    assert!(ended < jobs.len() as i64, "some were left for the next process");
+}
+
+/// Looks at the database after the end: jobs that did not end have no attempt behind them. How many ended beside the first.
+fn audit(data: &Path) -> i64 {
+    let options = sqlx::sqlite::SqliteConnectOptions::new().filename(data.join("adaptd.db")).read_only(true);
+    let look = async {
+        let mut db = sqlx::SqliteConnection::connect_with(&options).await.unwrap();
+        let odd =
+            "SELECT count(*) FROM jobs WHERE crash_count > 0 OR lost_before > 0 OR state NOT IN ('queued', 'succeeded')
+          OR (state = 'queued' AND attempt <> 0) OR (state = 'succeeded' AND attempt <> 1)";
+        assert_eq!(sqlx::query_scalar::<_, i64>(odd).fetch_one(&mut db).await.unwrap(), 0);
+        let given_back = "SELECT count(*) FROM jobs j WHERE j.state = 'queued' AND (SELECT count(*) FROM job_events e
+          WHERE e.job_id = j.id AND e.type = 'state') = 3";
+        assert!(
+            sqlx::query_scalar::<_, i64>(given_back).fetch_one(&mut db).await.unwrap() >= 1,
+            "a job was given back"
+        );
+        let ended = "SELECT count(*) - 1 FROM jobs WHERE state = 'succeeded'";
+        sqlx::query_scalar::<_, i64>(ended).fetch_one(&mut db).await.unwrap()
+    };
+    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(look)
 }

@@ -230,9 +230,14 @@ impl TestApp {
     }
 
     /// Another process on the same folder.
-    pub(crate) fn restart(mut self) -> Self {
+    pub(crate) fn restart(self) -> Self {
+        self.restart_with(|_| {})
+    }
+
+    /// The same, with other options.
+    pub(crate) fn restart_with(mut self, change: impl FnOnce(&mut Options)) -> Self {
         self.stop();
-        Self::on(self.folder.take().expect("a folder"), |_| {})
+        Self::on(self.folder.take().expect("a folder"), change)
     }
 
     pub(crate) fn folder(&self) -> &Path {

@@ -2,15 +2,19 @@
 //! process. Statements are literals; values are bound.
 
 mod aliases;
+mod beside;
 mod deletion;
 mod domains;
 mod events;
+mod inspect;
 mod intents;
 mod jobs;
 mod keys;
 mod leases;
 mod models;
 mod open;
+mod parked;
+mod pulse;
 mod requests;
 mod retention;
 mod rows;
@@ -22,8 +26,9 @@ use std::time::Duration;
 
 use super::{
     AliasChange, Aliases, Cancellation, ClaimTerms, Commits, Completion, CreateLimits, Creation, Deletion, FeedBounds,
-    Lease, Lineage, Pausing, Purge, Purged, Put, QueueDepth, Store, StoreError, TenantRecord,
+    Lease, Lineage, Pausing, Purge, Purged, Put, QueueDepth, Store, StoreError, TenantRecord, WriterHealth,
 };
+use crate::disk::Disk;
 use crate::records::{
     Alias, AliasRecord, DomainId, DomainRecord, DomainVersionRecord, Earlier, Expected, Intent, JobError, JobEvent,
     JobFile, JobFilter, JobId, JobKind, JobRecord, JobState, KeyId, KeyRecord, KeyedRequest, Made, ModelChange,
@@ -31,6 +36,7 @@ use crate::records::{
     Rotation, TenantId, Timestamp,
 };
 use async_trait::async_trait;
+pub use beside::SqliteBeside;
 pub use open::SqliteOptions;
 use serde_json::Value;
 use sqlx::sqlite::SqlitePool;
@@ -42,6 +48,32 @@ use crate::faults::{self, Injected, Point};
 pub struct SqliteStore {
     writer: Writer,
     readers: SqlitePool,
+    /// Whose ballast may be given up.
+    disk: Option<Disk>,
+}
+
+impl SqliteStore {
+    /// With a ballast to give up.
+    #[must_use]
+    pub fn on(self, disk: Disk) -> Self {
+        Self { disk: Some(disk), ..self }
+    }
+
+    /// Writes what must go on when the disk is full: what ends something, or takes it away. Where there is no room it is
+    /// written in the place of the ballast.
+    async fn go_on<T, W>(&self, work: W) -> Result<T, StoreError>
+    where
+        W: AsyncFnOnce(&mut Tx) -> Result<T, StoreError> + Clone + Send + 'static,
+        T: Send + 'static,
+    {
+        match (self.writer.write(work.clone()).await, &self.disk) {
+            (Err(StoreError::Full), Some(disk)) => {
+                disk.give_up_ballast();
+                self.writer.write(work).await
+            }
+            (done, _) => done,
+        }
+    }
 }
 
 #[async_trait]
@@ -84,7 +116,7 @@ impl Store for SqliteStore {
         expected: Expected,
     ) -> Result<Deletion, StoreError> {
         let tenant = tenant.clone();
-        self.writer.write(async move |tx: &mut Tx| deletion::domain(tx, (&tenant, id), lineage, &expected).await).await
+        self.go_on(async move |tx: &mut Tx| deletion::domain(tx, (&tenant, id), lineage, &expected).await).await
     }
 
     async fn names_blob(&self, blob: &str) -> Result<bool, StoreError> {
@@ -130,7 +162,7 @@ impl Store for SqliteStore {
 
     async fn cancel_job(&self, tenant: &TenantId, id: JobId, now: Timestamp) -> Result<Cancellation, StoreError> {
         let tenant = tenant.clone();
-        self.writer.write(async move |tx: &mut Tx| intents::cancel(tx, &tenant, id, now).await).await
+        self.go_on(async move |tx: &mut Tx| intents::cancel(tx, &tenant, id, now).await).await
     }
 
     async fn cancel_jobs(
@@ -140,12 +172,12 @@ impl Store for SqliteStore {
         now: Timestamp,
     ) -> Result<Vec<JobRecord>, StoreError> {
         let tenant = tenant.clone();
-        self.writer.write(async move |tx: &mut Tx| intents::cancel_all(tx, &tenant, &ids, now).await).await
+        self.go_on(async move |tx: &mut Tx| intents::cancel_all(tx, &tenant, &ids, now).await).await
     }
 
     async fn pause_job(&self, tenant: &TenantId, id: JobId, now: Timestamp) -> Result<Pausing, StoreError> {
         let tenant = tenant.clone();
-        self.writer.write(async move |tx: &mut Tx| intents::pause(tx, &tenant, id, now).await).await
+        self.go_on(async move |tx: &mut Tx| intents::pause(tx, &tenant, id, now).await).await
     }
 
     async fn resume_job(&self, tenant: &TenantId, id: JobId, now: Timestamp) -> Result<Pausing, StoreError> {
@@ -211,11 +243,10 @@ impl Store for SqliteStore {
         now: Timestamp,
         until: Timestamp,
     ) -> Result<Option<Intent>, StoreError> {
-        self.writer
-            .write(async move |tx: &mut Tx| {
-                or_fault(leases::heartbeat(tx, lease, progress, now, until).await, Point::Heartbeat)
-            })
-            .await
+        self.go_on(async move |tx: &mut Tx| {
+            or_fault(leases::heartbeat(tx, lease, progress, now, until).await, Point::Heartbeat)
+        })
+        .await
     }
 
     async fn checkpoint(&self, lease: Lease, blob: &str, data: Value, now: Timestamp) -> Result<bool, StoreError> {
@@ -242,11 +273,10 @@ impl Store for SqliteStore {
         completion: Completion,
         now: Timestamp,
     ) -> Result<Option<JobState>, StoreError> {
-        self.writer
-            .write(async move |tx: &mut Tx| {
-                or_fault(leases::complete(tx, lease, completion, now).await, Point::Complete)
-            })
-            .await
+        self.go_on(async move |tx: &mut Tx| {
+            or_fault(leases::complete(tx, lease, completion, now).await, Point::Complete)
+        })
+        .await
     }
 
     async fn fail(
@@ -256,25 +286,25 @@ impl Store for SqliteStore {
         backoff: Duration,
         now: Timestamp,
     ) -> Result<Option<JobState>, StoreError> {
-        self.writer
-            .write(async move |tx: &mut Tx| or_fault(leases::fail(tx, lease, error, backoff, now).await, Point::Fail))
+        self.go_on(async move |tx: &mut Tx| or_fault(leases::fail(tx, lease, error, backoff, now).await, Point::Fail))
             .await
     }
 
     async fn release(&self, lease: Lease, now: Timestamp) -> Result<Option<JobState>, StoreError> {
-        self.writer
-            .write(async move |tx: &mut Tx| or_fault(leases::release(tx, lease, now).await, Point::Release))
-            .await
+        self.go_on(async move |tx: &mut Tx| or_fault(leases::release(tx, lease, now).await, Point::Release)).await
+    }
+
+    async fn unpark(&self, now: Timestamp, longest: Duration) -> Result<u64, StoreError> {
+        self.go_on(async move |tx: &mut Tx| parked::unpark(tx, now, longest).await).await
     }
 
     async fn rescue_all(&self, now: Timestamp, crash_limit: i64) -> Result<Vec<(JobId, JobState)>, StoreError> {
-        self.writer
-            .write(async move |tx: &mut Tx| or_fault(sweeps::rescue_all(tx, now, crash_limit).await, Point::Rescue))
+        self.go_on(async move |tx: &mut Tx| or_fault(sweeps::rescue_all(tx, now, crash_limit).await, Point::Rescue))
             .await
     }
 
     async fn expire(&self, now: Timestamp) -> Result<Vec<JobId>, StoreError> {
-        self.writer.write(async move |tx: &mut Tx| sweeps::expire(tx, now).await).await
+        self.go_on(async move |tx: &mut Tx| sweeps::expire(tx, now).await).await
     }
 
     async fn is_due(&self, what: Purge) -> Result<bool, StoreError> {
@@ -282,7 +312,7 @@ impl Store for SqliteStore {
     }
 
     async fn purge(&self, what: Purge) -> Result<Purged, StoreError> {
-        self.writer.write(async move |tx: &mut Tx| or_fault(retention::purge(tx, what).await, Point::Purge)).await
+        self.go_on(async move |tx: &mut Tx| or_fault(retention::purge(tx, what).await, Point::Purge)).await
     }
 
     async fn model(&self, tenant: &TenantId, which: &Reference<ModelId>) -> Result<Option<ModelRecord>, StoreError> {
@@ -306,7 +336,7 @@ impl Store for SqliteStore {
         expected: Expected,
     ) -> Result<Deletion, StoreError> {
         let tenant = tenant.clone();
-        self.writer.write(async move |tx: &mut Tx| deletion::model(tx, (&tenant, id), aliases, &expected).await).await
+        self.go_on(async move |tx: &mut Tx| deletion::model(tx, (&tenant, id), aliases, &expected).await).await
     }
 
     async fn change_model(&self, change: ModelChange) -> Result<Option<ModelRecord>, StoreError> {
@@ -360,7 +390,7 @@ impl Store for SqliteStore {
 
     async fn revoke_key(&self, tenant: &TenantId, id: KeyId, now: Timestamp) -> Result<Option<KeyRecord>, StoreError> {
         let tenant = tenant.clone();
-        self.writer.write(async move |tx: &mut Tx| keys::revoke(tx, &tenant, id, now).await).await
+        self.go_on(async move |tx: &mut Tx| keys::revoke(tx, &tenant, id, now).await).await
     }
 
     async fn rotate_key(
@@ -370,7 +400,7 @@ impl Store for SqliteStore {
         rotation: Rotation,
     ) -> Result<Option<KeyRecord>, StoreError> {
         let tenant = tenant.clone();
-        self.writer.write(async move |tx: &mut Tx| keys::rotate(tx, &tenant, id, &rotation).await).await
+        self.go_on(async move |tx: &mut Tx| keys::rotate(tx, &tenant, id, &rotation).await).await
     }
 
     async fn set_tenant(&self, tenant: TenantRecord) -> Result<(), StoreError> {
@@ -393,9 +423,14 @@ impl Store for SqliteStore {
         self.writer.write(async |_: &mut Tx| Ok(())).await
     }
 
+    fn writer(&self) -> WriterHealth {
+        self.writer.health()
+    }
+
     async fn close(&self) {
-        self.writer.close().await;
+        // The last connection puts the log into the database and removes it, which one that only reads cannot.
         self.readers.close().await;
+        self.writer.close().await;
     }
 }
 

@@ -11,7 +11,7 @@ use super::super::StoreError;
 use super::SqliteStore;
 use super::writer::Writer;
 
-static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!("migrations/sqlite");
+pub(super) static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!("migrations/sqlite");
 
 /// How long a connection waits for a lock that a backup or a shell may hold, and a reader for a connection.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
@@ -45,6 +45,8 @@ impl SqliteStore {
             .filename(path)
             .foreign_keys(true)
             .busy_timeout(BUSY_TIMEOUT)
+            // What a statement sets aside stays in memory: it is little, and no other disk can be full.
+            .pragma("temp_store", "memory")
             .disable_statement_logging();
         let mut writes = connect
             .clone()
@@ -61,7 +63,7 @@ impl SqliteStore {
             .acquire_timeout(BUSY_TIMEOUT)
             .connect_with(connect.read_only(true))
             .await?;
-        Ok(Self { writer: Writer::start(connection, lock)?, readers })
+        Ok(Self { writer: Writer::start(connection, lock)?, readers, disk: None })
     }
 }
 

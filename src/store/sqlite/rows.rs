@@ -17,9 +17,13 @@ use crate::records::{
 
 impl From<sqlx::Error> for StoreError {
     fn from(error: sqlx::Error) -> Self {
-        // Primary result codes of SQLite: FULL, CONSTRAINT, CORRUPT, NOTADB.
+        // Primary result codes of SQLite: FULL, CONSTRAINT, CORRUPT, NOTADB. It says FULL where a file cannot grow because of
+        // ENOSPC, but IOERR_SHMSIZE where the index of the log cannot.
         let code = match &error {
-            sqlx::Error::Database(e) => e.code().and_then(|c| c.parse::<u32>().ok()).map(|c| c & 0xff),
+            sqlx::Error::Database(e) => match e.code().and_then(|c| c.parse::<u32>().ok()) {
+                Some(4874) => Some(13),
+                code => code.map(|c| c & 0xff),
+            },
             sqlx::Error::Io(e) if e.kind() == std::io::ErrorKind::StorageFull => Some(13),
             sqlx::Error::ColumnDecode { .. } | sqlx::Error::ColumnNotFound(_) | sqlx::Error::Decode(_) => Some(11),
             _ => None,
@@ -38,7 +42,7 @@ pub(super) fn to_json(value: &impl Serialize) -> Result<String, StoreError> {
     serde_json::to_string(value).map_err(|e| StoreError::Refused(format!("a value is not JSON: {e}")))
 }
 
-fn corrupt(column: &str) -> StoreError {
+pub(super) fn corrupt(column: &str) -> StoreError {
     StoreError::Corrupt(format!("column {column}"))
 }
 

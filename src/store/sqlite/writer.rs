@@ -16,7 +16,8 @@ use sqlx::sqlite::SqliteConnection;
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
 use tokio::time::Instant;
 
-use super::super::{Commits, Committed, StoreError};
+use super::super::{Commits, Committed, StoreError, WriterHealth};
+use super::pulse::Pulse;
 use crate::faults::{self, Point};
 use crate::records::{JobEvent, JobId, TenantId};
 
@@ -65,6 +66,9 @@ pub(super) struct Writer {
     committed: broadcast::Sender<Arc<Committed>>,
     /// Transactions that ended.
     generation: Arc<AtomicU64>,
+    pulse: Arc<Pulse>,
+    /// What the pulse is counted from.
+    began: Instant,
     ended: watch::Receiver<bool>,
 }
 
@@ -79,6 +83,8 @@ trait Op: Send {
     fn run<'a>(&'a mut self, tx: &'a mut Tx) -> LocalBoxFuture<'a, bool>;
     /// Sends the outcome to the caller, or why the transaction was not committed.
     fn answer(self: Box<Self>, commit: Result<(), StoreError>);
+    /// Whether it found the disk full.
+    fn met_full_disk(&self) -> bool;
 }
 
 struct Pending<W, T> {
@@ -113,6 +119,10 @@ where
         // The caller may have gone away; what was committed stays.
         let _ = self.reply.send(outcome);
     }
+
+    fn met_full_disk(&self) -> bool {
+        matches!(self.outcome, Some(Err(StoreError::Full)))
+    }
 }
 
 impl Writer {
@@ -122,11 +132,14 @@ impl Writer {
         let (committed, _) = broadcast::channel(SUBSCRIBER_LAG);
         let (end, ended) = watch::channel(false);
         let generation = Arc::new(AtomicU64::new(0));
+        let (pulse, began) = (Arc::new(Pulse::default()), Instant::now());
         let worker = WriterThread {
             tx: Tx { connection, done: Committed::default() },
             receiver,
             committed: committed.clone(),
             generation: Arc::clone(&generation),
+            pulse: Arc::clone(&pulse),
+            began,
         };
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
@@ -141,7 +154,7 @@ impl Writer {
                 let _ = end.send(true);
             })
             .map_err(|e| StoreError::Unavailable(e.to_string()))?;
-        Ok(Self { queue, committed, generation, ended })
+        Ok(Self { queue, committed, generation, pulse, began, ended })
     }
 
     /// Runs `work` in a transaction and returns after the commit.
@@ -159,6 +172,14 @@ impl Writer {
 
     pub(super) fn generation(&self) -> u64 {
         self.generation.load(Ordering::Acquire)
+    }
+
+    pub(super) fn health(&self) -> WriterHealth {
+        // A thread that panicked has dropped its end of the channel without a word.
+        if *self.ended.borrow() || self.ended.has_changed().is_err() {
+            return WriterHealth::Ended;
+        }
+        WriterHealth::SilentFor(self.pulse.silent_for(self.began.elapsed()))
     }
 
     pub(super) fn subscribe(&self) -> Commits {
@@ -191,11 +212,14 @@ struct WriterThread {
     receiver: mpsc::Receiver<Message>,
     committed: broadcast::Sender<Arc<Committed>>,
     generation: Arc<AtomicU64>,
+    pulse: Arc<Pulse>,
+    began: Instant,
 }
 
 impl WriterThread {
     async fn run(mut self) {
         while let Some(first) = self.receiver.recv().await {
+            self.pulse.beat(self.began.elapsed());
             let mut waiting = VecDeque::new();
             let mut next = Some(first);
             while let Some(message) = next {
@@ -207,7 +231,9 @@ impl WriterThread {
             }
             while !waiting.is_empty() {
                 self.transaction(&mut waiting).await;
+                self.pulse.beat(self.began.elapsed());
             }
+            self.pulse.rest();
         }
         if let Err(e) = self.tx.connection.close().await {
             tracing::warn!(error = %e, "the database did not close cleanly");
@@ -224,6 +250,11 @@ impl WriterThread {
             tracing::error!(error = %e, writes = ran.len(), "a transaction was not committed");
             // Fails where SQLite has rolled back by itself, which is as good.
             let _ = execute(&mut self.tx.connection, "ROLLBACK").await;
+            if *e == StoreError::Full {
+                // Puts into the database what the log holds, as far as that needs no room, so that the log can be written
+                // over from its beginning. What fails here has failed already.
+                let _ = execute(&mut self.tx.connection, "PRAGMA wal_checkpoint(PASSIVE)").await;
+            }
             self.tx.forget((0, 0));
             if ran.is_empty() {
                 ran.extend(waiting.drain(..));
@@ -257,7 +288,10 @@ impl WriterThread {
             ran.push(op);
             if !good {
                 self.tx.forget(noted_before);
-                execute(&mut self.tx.connection, "ROLLBACK TO one_write").await?;
+                // On a full disk SQLite may have rolled back all of it, and then has no savepoint.
+                let full = ran.last().is_some_and(|op| op.met_full_disk());
+                let undone = execute(&mut self.tx.connection, "ROLLBACK TO one_write").await;
+                undone.map_err(|e| if full { StoreError::Full } else { e })?;
             }
             execute(&mut self.tx.connection, "RELEASE one_write").await?;
         }

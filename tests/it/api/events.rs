@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use adaptd::blobs::Blobs;
+use adaptd::disk::Disk;
 use adaptd::records::{JobKind, NewJob, Period, SystemClock, TenantId};
 use adaptd::service::{Collaborators, Service};
 use adaptd::store::{Completion, CreateLimits, Creation, Lease, SqliteOptions, SqliteStore, Store};
@@ -386,15 +387,16 @@ fn who_reads_too_slowly_is_let_go_and_goes_on_from_where_it_was() {
 
 /// A service without workers and HTTP, on a store of its own.
 async fn service(store: Arc<dyn Store>, folder: &std::path::Path) -> (Arc<Service>, CancellationToken) {
-    let stopping = CancellationToken::new();
+    let (stopping, options) = (CancellationToken::new(), adaptd::config::Options::default());
     let with = Collaborators {
         store,
         blobs: Blobs::open(&folder.join("blobs")).unwrap(),
+        disk: Disk::under(folder, options.min_free_bytes, Arc::new(SystemClock)),
         clock: Arc::new(SystemClock),
         scratch: folder.join("incoming"),
         stopping: stopping.clone(),
     };
-    (Arc::new(Service::open(with, adaptd::config::Options::default().service_limits()).await.unwrap()), stopping)
+    (Arc::new(Service::open(with, options.service_limits()).await.unwrap()), stopping)
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

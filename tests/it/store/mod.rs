@@ -12,5 +12,6 @@ mod jobs;
 mod leases;
 mod machine;
 mod model;
+mod parked;
 mod retention;
 mod sqlite;

@@ -184,6 +184,19 @@ fn a_database_belongs_to_one_process() {
 }
 
 #[test]
+fn a_database_that_is_closed_is_one_file() {
+    run(|| async {
+        let db = sqlite().await;
+        db.create(db.new_job()).await;
+        assert_eq!(db.store.queue_depth().await.unwrap().queued, 1);
+        let files = || std::fs::read_dir(db.folder.path()).unwrap().count();
+        assert_eq!(files(), 4, "the database, its lock, its log and the log's index");
+        db.store.close().await;
+        assert_eq!(files(), 2);
+    });
+}
+
+#[test]
 fn a_file_that_is_no_database_is_refused() {
     run(|| async {
         let folder = tempfile::tempdir().unwrap();

@@ -133,6 +133,7 @@ fn is_ours(file: &Path) -> bool {
     let digit = |b: u8| b.is_ascii_digit() || (b'a'..=b'f').contains(&b);
     let hash = text.strip_prefix("blobs/").map(|b| b.replacen('/', "", 1));
     text == "lock"
+        || text == "ballast"
         || text.starts_with("adaptd.") && !text.contains('/')
         || hash.is_some_and(|h| h.len() == 64 && h.bytes().all(digit))
 }
