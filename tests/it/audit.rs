@@ -51,6 +51,18 @@ pub async fn audit(data: &Path, promises: &Promises) {
     families(&mut db).await;
     events(&mut db, states.len()).await;
     feeds(&mut db).await;
+    doctor(data);
+}
+
+/// What the program itself says of the folder: every blob that is named is there with its bytes, among others.
+fn doctor(data: &Path) {
+    let command = std::process::Command::new(env!("CARGO_BIN_EXE_adaptd"))
+        .args(["doctor", "--deep", "--data"])
+        .arg(data)
+        .output()
+        .expect("a doctor");
+    let said = String::from_utf8_lossy(&command.stdout);
+    assert!(command.status.success(), "{said}{}", String::from_utf8_lossy(&command.stderr));
 }
 
 /// The state of every job, each of which ended as it may.
