@@ -78,7 +78,7 @@ async fn check(manifest: &Manifest, folder: &Path) -> anyhow::Result<()> {
         sha256_of(&database)? == manifest.database.sha256,
         "{DATABASE} is damaged: it has not the hash of the manifest"
     );
-    let mut beside = SqliteBeside::open(&database).await?;
+    let mut beside = SqliteBeside::open_to_inspect(&database).await?;
     let schema = beside.schema().await?;
     ensure!(
         schema.version <= schema.known,

@@ -63,7 +63,7 @@ async fn look(data: &Path, depth: Depth) -> anyhow::Result<Vec<Finding>> {
     let database = data.join(DATABASE);
     ensure!(database.is_file(), "--data {}: there is no {DATABASE} in it", data.display());
     let owner = if is_in_use(data)? { Owner::Alive } else { Owner::Gone };
-    let mut beside = SqliteBeside::open(&database).await.with_context(|| database.display().to_string())?;
+    let mut beside = SqliteBeside::open_to_inspect(&database).await.with_context(|| database.display().to_string())?;
     let mut findings =
         beside.inspect(owner, SystemClock.now()).await.with_context(|| database.display().to_string())?;
     findings.extend(blobs::look(&mut beside, &data.join("blobs"), depth).await?);

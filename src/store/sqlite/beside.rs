@@ -37,15 +37,25 @@ const NAMED_BLOBS_BEFORE_FILES: &str =
 pub struct SqliteBeside(SqliteConnection);
 
 impl SqliteBeside {
+    /// For backups.
+    ///
     /// # Errors
     /// [`StoreError::Unavailable`] where there is no database, [`StoreError::Corrupt`] where the file is none.
     pub async fn open(path: &Path) -> Result<Self, StoreError> {
-        let options = SqliteConnectOptions::new()
-            .filename(path)
-            .read_only(true)
-            .busy_timeout(BUSY_TIMEOUT)
-            .pragma("temp_store", "memory")
-            .disable_statement_logging();
+        Self::connect(SqliteConnectOptions::new().filename(path).read_only(true)).await
+    }
+
+    /// For inspections. SQLite does not know the constraints of a file that is opened to be read only, so that this one is
+    /// opened otherwise, and then kept from writing.
+    ///
+    /// # Errors
+    /// As [`SqliteBeside::open`].
+    pub async fn open_to_inspect(path: &Path) -> Result<Self, StoreError> {
+        Self::connect(SqliteConnectOptions::new().filename(path).pragma("query_only", "on")).await
+    }
+
+    async fn connect(options: SqliteConnectOptions) -> Result<Self, StoreError> {
+        let options = options.busy_timeout(BUSY_TIMEOUT).pragma("temp_store", "memory").disable_statement_logging();
         let mut connection = options.connect().await?;
         // Opening reads nothing yet.
         sqlx::query("SELECT count(*) FROM sqlite_schema").fetch_one(&mut connection).await?;

@@ -52,6 +52,7 @@ fn what_is_broken_in_the_database_is_found() {
         ("foreign_keys", "DELETE FROM tenants"),
         ("families", "UPDATE jobs SET n_children = 1, open_children = 1 WHERE state = 'queued'"),
         ("idempotency_key", "INSERT INTO idempotency_keys VALUES ('default', 'k', 'f', 'job', 'job_none', 1, 0)"),
+        ("integrity", "UPDATE jobs SET priority = 99"),
         ("integrity", "PRAGMA writable_schema = ON; DELETE FROM sqlite_schema WHERE name = 'jobs_list'"),
         ("schema_older", "DELETE FROM _sqlx_migrations WHERE version = (SELECT max(version) FROM _sqlx_migrations)"),
         ("schema_newer", "UPDATE _sqlx_migrations SET version = 30000101000001 WHERE version = (SELECT max(version) FROM _sqlx_migrations)"),
