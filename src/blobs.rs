@@ -106,6 +106,11 @@ impl Blobs {
         Ok(id)
     }
 
+    /// Whether the disk has more room than is kept for what must go on.
+    pub fn has_room(&self) -> bool {
+        self.disk.as_ref().is_none_or(|disk| disk.room().is_ok_and(|room| room.is_enough()))
+    }
+
     /// As [`Blobs::put`], for what must go on when the disk is full: a small blob is put in the place of the ballast.
     ///
     /// # Errors

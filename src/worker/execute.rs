@@ -117,6 +117,10 @@ impl Runner for Executor {
         }
     }
 
+    fn has_room(&self) -> bool {
+        self.blobs.has_room()
+    }
+
     async fn keep(&self, state: Bytes) -> Result<String, JobError> {
         Ok(self.blobs.put(state).await?.as_str().to_owned())
     }

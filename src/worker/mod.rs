@@ -40,6 +40,11 @@ pub trait Runner: Send + Sync + 'static {
     /// Why the attempt failed; [`errors::job_error`] decides whether it is worth another.
     async fn run(&self, job: JobRecord, handle: AttemptHandle) -> Result<Completion, JobError>;
 
+    /// Whether what a job makes could be stored: while it could not, jobs wait, and use up no attempt.
+    fn has_room(&self) -> bool {
+        true
+    }
+
     /// Stores state that the attempt offered, and names the blob that holds it.
     ///
     /// # Errors

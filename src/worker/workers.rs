@@ -151,6 +151,9 @@ impl Claiming {
 
     async fn claim(&self) -> Option<crate::records::JobRecord> {
         let House { store, clock, options, .. } = &self.house;
+        if !self.house.runner.has_room() {
+            return None;
+        }
         let terms = ClaimTerms {
             owner: options.owner.clone(),
             lease: options.lease,

@@ -53,6 +53,9 @@ fn a_service_short_of_room_takes_nothing_new_and_ends_and_removes_what_it_has() 
     assert_eq!(app.post("/v1/jobs?dry_run=true", &long("c")).status, 200);
     for job in [&queued, &running] {
         let path = format!("/v1/jobs/{}", job["id"].as_str().unwrap());
+        // What they would make could not be stored: they wait, and use up no attempt.
+        let waits = app.get(&path).json();
+        assert_eq!((&waits["state"], &waits["attempt"]), (&json!("queued"), &json!(0)), "{waits}");
         assert_eq!(app.post(&format!("{path}/cancel"), &Value::Null).status, 202);
         let mut ended = app.get(&format!("{path}?wait=60")).json();
         while ended["terminal"] == false {
