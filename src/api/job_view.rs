@@ -67,7 +67,7 @@ pub struct ChildrenView {
 #[derive(Debug, Serialize, ToSchema)]
 pub struct QueueView {
     /// Place among the jobs that may start now; 1 is next. Null in lists, while a job waits to be tried
-    /// again, and behind the first 1000.
+    /// again, and behind the first 100.
     pub position: Option<i64>,
     /// Always null in this version: how long the jobs before will run is not known.
     #[schema(value_type = Option<String>, format = DateTime)]

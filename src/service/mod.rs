@@ -102,6 +102,7 @@ pub struct Service {
     models: ModelCache,
     keys: keys::Keyring,
     found: found::FoundModels,
+    versions: found::FoundVersions,
     in_progress: requests::InProgress,
     /// One for each core: more long predictions at a time would only take each other's caches.
     predicting: Arc<Semaphore>,
@@ -143,6 +144,7 @@ impl Service {
             clock: with.clock,
             models: ModelCache::new(limits.model_cache_bytes),
             found: found::FoundModels::default(),
+            versions: found::FoundVersions::default(),
             in_progress: requests::InProgress::default(),
             predicting: Arc::new(Semaphore::new(std::thread::available_parallelism().map_or(1, usize::from))),
             uploads: Arc::new(Semaphore::new(limits.max_uploads)),

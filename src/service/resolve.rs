@@ -17,13 +17,12 @@ use super::error::{Code, ServiceError};
 use super::spec::Drafted;
 use crate::records::{
     ColumnRecord, DomainVersionRecord, JobId, JobKind, ModelVersionRecord, Name, StoredSpec, TenantId,
-    VersionedReference,
 };
 
 /// The stored things that a job will read.
 struct Inputs {
-    sources: Vec<DomainVersionRecord>,
-    target: DomainVersionRecord,
+    sources: Vec<Arc<DomainVersionRecord>>,
+    target: Arc<DomainVersionRecord>,
     base: Option<(ModelVersionRecord, Arc<FittedModel>)>,
 }
 
@@ -60,7 +59,7 @@ impl Service {
         };
         Ok(StoredSpec {
             kind: draft.kind,
-            sources: inputs.sources.iter().map(versioned).collect(),
+            sources: inputs.sources.iter().map(|s| versioned(s)).collect(),
             target: versioned(&inputs.target),
             method: explicit(draft.method),
             learner: explicit(learner),
@@ -79,10 +78,10 @@ impl Service {
     async fn inputs(&self, tenant: &TenantId, draft: &Drafted) -> Result<Inputs, ServiceError> {
         let mut sources = Vec::with_capacity(draft.sources.len());
         for (i, reference) in draft.sources.iter().enumerate() {
-            let found = self.version_at(tenant, reference).await;
+            let found = self.found_version(tenant, reference).await;
             sources.push(found.map_err(|e| at_pointer(e, &format!("/sources/{i}")))?);
         }
-        let target = self.version_at(tenant, &draft.target).await.map_err(|e| at_pointer(e, "/target"))?;
+        let target = self.found_version(tenant, &draft.target).await.map_err(|e| at_pointer(e, "/target"))?;
         let base = match &draft.base {
             Some(reference) => {
                 let found = self.model_version_at(tenant, reference).await.map_err(|e| at_pointer(e, "/base"))?;
@@ -92,14 +91,6 @@ impl Service {
             None => None,
         };
         Ok(Inputs { sources, target, base })
-    }
-
-    async fn version_at(
-        &self,
-        tenant: &TenantId,
-        reference: &VersionedReference<crate::records::DomainId>,
-    ) -> Result<DomainVersionRecord, ServiceError> {
-        self.domain_version(tenant, &reference.thing, reference.version).await
     }
 }
 
@@ -246,7 +237,7 @@ fn shared_columns(inputs: &Inputs) -> Result<(), ServiceError> {
         shared.retain(|name| of_source.contains(name));
     }
     if shared.is_empty() {
-        let names: Vec<String> = inputs.sources.iter().map(versioned).collect();
+        let names: Vec<String> = inputs.sources.iter().map(|s| versioned(s)).collect();
         let detail = format!(
             "{} shares no feature column with {}; columns are matched by name",
             versioned(&inputs.target),

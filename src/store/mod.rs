@@ -264,7 +264,7 @@ pub enum BlobForm {
 
 /// As far as a place in the queue is counted: what is behind it learns little from a number, and a read
 /// must not become slower with the length of the queue.
-pub const COUNTED_QUEUE: u32 = 1_000;
+pub const COUNTED_QUEUE: u32 = 100;
 
 /// A database. All writes are durable when they return.
 #[async_trait]
