@@ -93,7 +93,7 @@ pub struct Given {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_predict_rows: Option<usize>,
 
-    /// Jobs that may wait; beyond it, new ones are answered 503 queue_full. [default: 200000]
+    /// Jobs that may wait, paused ones among them; beyond it, new ones are answered 503 queue_full. [default: 200000]
     #[arg(long, value_name = "N", env = "ADAPTD_MAX_QUEUED_JOBS")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_queued_jobs: Option<i64>,

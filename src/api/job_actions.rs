@@ -14,11 +14,11 @@ use super::extract::{JsonBody, Path};
 use super::headers::{self, etag, value};
 use super::idempotency::{replayed, request_key};
 use super::job_view::JobView;
-use super::jobs::{accepted, job_id, log_job, parent_id};
+use super::jobs::{accepted, job_id, log_job};
 use super::problem::Problem;
 use super::security::{Known, Tenant};
 use crate::records::{JobFilter, JobKind, JobState, Scope, Timestamp};
-use crate::service::{Accepted, NewJobContext, Once};
+use crate::service::{Accepted, Code, NewJobContext, Once, ServiceError};
 
 /// Which jobs are cancelled: those for which all that is said holds. At least one thing is said.
 #[derive(Debug, Clone, Default, Deserialize, ToSchema)]
@@ -82,7 +82,8 @@ pub async fn cancel_many(
     body: JsonBody<CancelRequest>,
 ) -> Result<Json<CancelledView>, Problem> {
     let CancelRequest { state, kind, parent, labels, created_before } = body.value;
-    let parent = parent.map(|id| parent_id(&id)).transpose()?;
+    let no_job = || ServiceError::at(Code::InvalidParameter, "/parent", "the id of a job is expected");
+    let parent = parent.map(|id| id.parse().map_err(|()| no_job())).transpose()?;
     let state = state.map(JobState::from);
     let done = app.service.cancel_jobs(&tenant, JobFilter { state, kind, parent, labels, created_before }).await?;
     Ok(Json(CancelledView { object: "cancelled_jobs", cancelled: done.cancelled, stopping: done.stopping }))

@@ -242,14 +242,10 @@ impl ListQuery {
             let pairs = text.split(',').map(|pair| pair.split_once(':').ok_or_else(no_label));
             pairs.map(|pair| pair.map(|(name, value)| (name.to_owned(), value.to_owned()))).collect()
         })?;
-        let parent = self.parent.map(|id| parent_id(&id)).transpose()?;
+        let no_job = || ServiceError::parameter(Code::InvalidParameter, "parent", "the id of a job is expected");
+        let parent = self.parent.map(|id| id.parse().map_err(|()| no_job())).transpose()?;
         Ok(JobFilter { state: self.state, kind: self.kind, parent, labels, created_before: self.created_before })
     }
-}
-
-/// The id of a batch in a filter.
-pub fn parent_id(text: &str) -> Result<JobId, ServiceError> {
-    text.parse().map_err(|()| ServiceError::parameter(Code::InvalidParameter, "parent", "the id of a job is expected"))
 }
 
 impl WaitQuery {

@@ -22,6 +22,11 @@ use crate::service::{Collaborators, Collection, Service};
 use crate::store::{SqliteOptions, SqliteStore, Store};
 use crate::worker::{Executor, Workers};
 
+/// What open requests and the database get at shutdown, after the jobs: with those no more than the eight seconds in which a
+/// process must end.
+const LISTENER_ENDS: Duration = Duration::from_millis(1_300);
+const STORE_CLOSES: Duration = Duration::from_millis(500);
+
 /// A service that runs in this process.
 pub struct RunningServer {
     addr: SocketAddr,
@@ -171,10 +176,15 @@ impl RunningServer {
         self.draining.cancel();
         self.workers.shutdown(self.grace).await;
         self.closing.cancel();
-        if let Err(error) = self.listening.await {
-            tracing::error!(%error, "the listener ended badly");
+        match tokio::time::timeout(LISTENER_ENDS, self.listening).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::error!(%error, "the listener ended badly"),
+            Err(_) => tracing::warn!("requests were not done in time"),
         }
-        self.store.close().await;
+        // What is committed is safe without it; the next start finds a log to read.
+        if tokio::time::timeout(STORE_CLOSES, self.store.close()).await.is_err() {
+            tracing::warn!("the database was not closed in time");
+        }
         drop(self.lock);
     }
 }

@@ -23,7 +23,7 @@ enum Command {
         /// The tenant, as keys name it; made if it is not there
         #[arg(value_name = "TENANT", value_parser = super::in_folder::tenant)]
         id: crate::records::TenantId,
-        /// Jobs that may run at a time
+        /// Jobs that may run at a time; 0 has all of them wait
         #[arg(long, value_name = "N")]
         max_running: Option<u32>,
         /// Jobs that may wait; beyond it, new ones are answered 429 quota_exceeded

@@ -31,6 +31,12 @@ impl JobRequest {
             if job.kind == JobKind::Batch.as_str() {
                 faults.invalid(format!("/jobs/{i}/kind"), "a batch does not start batches");
             }
+            if job.unique_key.is_some() {
+                faults.invalid(
+                    format!("/jobs/{i}/unique_key"),
+                    "a batch has one key for all of its jobs; leave this out",
+                );
+            }
             job.inherit(&terms);
         }
         if faults.is_empty() { Ok(DraftedBatch { terms, jobs }) } else { Err(faults.into_error()) }

@@ -114,6 +114,12 @@ impl Service {
         if found.is_empty() && job.state.is_terminal() {
             return Ok(EventStream::Over);
         }
+        // Whoever names an event that has not been would be told nothing, not even of the end.
+        if let Some(after) = after.filter(|after| found.is_empty() && *after > 0)
+            && self.store.events(&tenant, id, after - 1, 1).await?.is_empty()
+        {
+            return Err(ServiceError::new(Code::InvalidCursor, "the job has not come to an event with this number"));
+        }
         let last = after.unwrap_or_else(|| found.first().map_or(0, |first| first.seq - 1));
         let mut follow = Follow::begin(self, tenant, About::Job(id), listener, last);
         follow.take(found);
@@ -231,7 +237,9 @@ async fn next(mut follow: Follow) -> Option<(Arc<Told>, Follow)> {
         }
         follow.ready = VecDeque::new();
         match follow.listener.news().await {
-            News::Event(told) if follow.number(&told.event) <= follow.last + 1 => follow.ready.push_back(told),
+            News::Event(told) if follow.number(&told.event) <= follow.last.saturating_add(1) => {
+                follow.ready.push_back(told)
+            }
             News::Event(_) | News::Look => follow.behind = true,
             News::Over => return None,
         }

@@ -83,13 +83,12 @@ impl Service {
             let found = self.store.jobs(tenant, filter, &page).await?;
             let Some(last) = found.last() else { return Ok(n_asked) };
             page.after = Some(Cursor(last.id.to_string()));
-            let new: Vec<JobId> = found.iter().filter(|j| j.cancel_requested_at.is_none()).map(|j| j.id).collect();
-            if new.is_empty() {
-                continue;
-            }
+            let new: Vec<&JobRecord> = found.iter().filter(|job| job.cancel_requested_at.is_none()).collect();
             n_asked += new.len();
-            for job in self.store.cancel_jobs(tenant, new, self.clock.now()).await? {
-                if job.state == JobState::Cancelled { done.cancelled += 1 } else { done.stopping += 1 }
+            for ids in in_steps(&new) {
+                for job in self.store.cancel_jobs(tenant, ids, self.clock.now()).await? {
+                    if job.state == JobState::Cancelled { done.cancelled += 1 } else { done.stopping += 1 }
+                }
             }
         }
     }
@@ -133,9 +132,15 @@ impl Service {
             _ => return conflict("the job has not ended; it tries again by itself where that may help"),
         }
         // What it was given from its creation, it is given again.
-        let deadline = before.spec["deadline"].as_str().and_then(|text| duration_in(text).ok());
+        let id_of_new = JobId::at(now);
+        let mut spec = before.spec;
+        // A model without a name of its own is named after the job that makes it.
+        if spec["model"].as_str().is_some_and(|name| name.parse::<JobId>().is_ok()) {
+            spec["model"] = id_of_new.to_string().into();
+        }
+        let deadline = spec["deadline"].as_str().and_then(|text| duration_in(text).ok());
         let new = NewJob {
-            id: JobId::at(now),
+            id: id_of_new,
             tenant: before.tenant,
             kind: before.kind,
             priority: before.priority,
@@ -144,12 +149,30 @@ impl Service {
             unique_key: None,
             traceparent: context.traceparent,
             retry_of: Some(id),
-            spec: before.spec,
+            spec,
             created_at: now,
             children: Vec::new(),
         };
         self.store_job(new, keyed).await
     }
+}
+
+/// Jobs that are cancelled together, their children counted with them.
+fn in_steps(jobs: &[&JobRecord]) -> Vec<Vec<JobId>> {
+    let mut steps: Vec<Vec<JobId>> = Vec::new();
+    let mut room = 0;
+    for job in jobs {
+        let n = 1 + job.open_children;
+        match steps.last_mut() {
+            Some(step) if n <= room => step.push(job.id),
+            _ => {
+                steps.push(vec![job.id]);
+                room = i64::from(CANCELLED_AT_ONCE);
+            }
+        }
+        room -= n;
+    }
+    steps
 }
 
 fn paused(id: JobId, outcome: Pausing) -> Result<Accepted, ServiceError> {

@@ -51,7 +51,7 @@ impl Resolved {
             priority: self.terms.priority,
             max_attempts: self.terms.max_attempts,
             deadline_at: self.terms.deadline.as_ref().map(|(_, d)| now.plus(*d)),
-            unique_key: None,
+            unique_key: self.terms.unique_key.clone(),
             traceparent: traceparent.cloned(),
             retry_of: None,
             spec: self.spec,

@@ -62,6 +62,9 @@ pub struct JobRequest {
     /// What `predict` writes beside each prediction.
     #[serde(default)]
     pub include: Option<Vec<String>>,
+    /// Of jobs of one kind and key, one at a time is accepted that has not ended.
+    #[serde(default)]
+    pub unique_key: Option<String>,
     /// What a `batch` starts.
     #[serde(default)]
     pub jobs: Option<Vec<JobRequest>>,
@@ -91,6 +94,7 @@ pub(super) struct Terms {
     pub max_attempts: i64,
     pub deadline: Option<(String, Duration)>,
     pub labels: BTreeMap<String, String>,
+    pub unique_key: Option<String>,
 }
 
 impl Terms {
@@ -110,7 +114,11 @@ impl Terms {
         let deadline = request.deadline.take().and_then(|t| Some((t.clone(), duration(&t, "/deadline", faults)?)));
         let labels = request.labels.take().unwrap_or_default();
         check_labels(&labels, faults);
-        Self { priority, max_attempts, deadline, labels }
+        let unique_key = request.unique_key.take();
+        if unique_key.as_ref().is_some_and(|key| key.is_empty() || key.len() > MAX_LABEL_BYTES) {
+            faults.invalid("/unique_key", format!("a key has 1 to {MAX_LABEL_BYTES} bytes"));
+        }
+        Self { priority, max_attempts, deadline, labels, unique_key }
     }
 }
 

@@ -266,6 +266,9 @@ pub enum BlobForm {
 /// must not become slower with the length of the queue.
 pub const COUNTED_QUEUE: u32 = 100;
 
+/// Jobs that one sweep of deadlines fails: bounds how long other writes wait for it.
+pub const EXPIRED_AT_ONCE: u32 = 100;
+
 /// A database. All writes are durable when they return.
 #[async_trait]
 pub trait Store: Send + Sync + 'static {
@@ -397,7 +400,7 @@ pub trait Store: Send + Sync + 'static {
     async fn unpark(&self, now: Timestamp, longest: Duration) -> Result<u64, StoreError>;
     /// At the start of a single process every running row is an orphan.
     async fn rescue_all(&self, now: Timestamp, crash_limit: i64) -> Result<Vec<(JobId, JobState)>, StoreError>;
-    /// Fails queued and paused jobs whose deadline has passed.
+    /// Fails queued and paused jobs whose deadline has passed, [`EXPIRED_AT_ONCE`] at most.
     async fn expire(&self, now: Timestamp) -> Result<Vec<JobId>, StoreError>;
 
     // What is kept no longer
@@ -482,8 +485,8 @@ pub trait Store: Send + Sync + 'static {
 /// Bounds that hold when a job is created.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct CreateLimits {
-    /// Queued jobs over all tenants.
+    /// Queued and paused jobs over all tenants.
     pub max_queued: i64,
-    /// Queued jobs of one tenant, where the tenant has no number of its own.
+    /// Queued and paused jobs of one tenant, where the tenant has no number of its own.
     pub max_queued_of_tenant: Option<i64>,
 }

@@ -20,6 +20,9 @@ use crate::store::{ClaimTerms, Commits, Store, StoreError};
 /// Threads of the runtime: supervisors only wait, a second thread is for a runner that does not.
 const SUPERVISOR_THREADS: usize = 2;
 
+/// Steps of one sweep of deadlines.
+const EXPIRY_STEPS: usize = 5;
+
 /// The running workers of a process.
 pub struct Workers {
     /// `None` after the shutdown.
@@ -168,11 +171,14 @@ impl Claiming {
         }
     }
 
+    /// The next sweep goes on where there are more, so that claims do not wait for all of them.
     async fn expire(&self) {
-        match self.house.store.expire(self.house.clock.now()).await {
-            Ok(expired) if expired.is_empty() => {}
-            Ok(expired) => tracing::info!(n = expired.len(), "jobs passed their deadline while they waited"),
-            Err(e) => tracing::error!(error = %e, "deadlines could not be swept"),
+        for _ in 0..EXPIRY_STEPS {
+            match self.house.store.expire(self.house.clock.now()).await {
+                Ok(expired) if expired.is_empty() => return,
+                Ok(expired) => tracing::info!(n = expired.len(), "jobs passed their deadline while they waited"),
+                Err(e) => return tracing::error!(error = %e, "deadlines could not be swept"),
+            }
         }
     }
 }

@@ -49,7 +49,7 @@ pub(super) async fn create(
 async fn queue_is_full(tx: &mut Tx, new: &NewJob, limits: CreateLimits) -> Result<Option<Creation>, StoreError> {
     let sql = "SELECT coalesce(sum(c.n), 0) AS of_all, coalesce(sum(c.n) FILTER (WHERE c.tenant_id = ?1), 0) AS own,
         (SELECT max_queued FROM tenants WHERE id = ?1) AS bound
-      FROM job_counts c WHERE c.state = 'queued'";
+      FROM job_counts c WHERE c.state IN ('queued', 'paused')";
     let row = sqlx::query(sql).bind(&new.tenant.0).fetch_one(&mut tx.connection).await?;
     let more = i64::try_from(1 + new.children.len()).unwrap_or(i64::MAX);
     if row.try_get::<i64, _>("of_all")?.saturating_add(more) > limits.max_queued {

@@ -16,6 +16,9 @@ pub(super) static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!("migratio
 /// How long a connection waits for a lock that a backup or a shell may hold, and a reader for a connection.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// Pages that the writer keeps; taken as they are used.
+const WRITER_CACHE_KIB: u32 = 32 << 10;
+
 /// What may be chosen about the database.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SqliteOptions {
@@ -52,7 +55,9 @@ impl SqliteStore {
             .clone()
             .create_if_missing(true)
             .journal_mode(SqliteJournalMode::Wal)
-            .synchronous(SqliteSynchronous::Full);
+            .synchronous(SqliteSynchronous::Full)
+            // A transaction that changes more pages than the cache holds writes them out and reads them again and again.
+            .pragma("cache_size", format!("-{WRITER_CACHE_KIB}"));
         if let Some(pages) = options.max_pages {
             writes = writes.pragma("max_page_count", pages.to_string());
         }

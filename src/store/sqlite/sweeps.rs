@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::super::StoreError;
+use super::super::{EXPIRED_AT_ONCE, StoreError};
 use super::events::{StateEvent, append_state};
 use super::intents::cancelled;
 use super::rows;
@@ -65,7 +65,7 @@ async fn rescue(tx: &mut Tx, job: &JobRecord, now: Timestamp, crash_limit: i64) 
     Ok(state)
 }
 
-/// Fails what waited past its deadline.
+/// Fails what waited past its deadline, the longest late first; so many at a time that other writes do not wait long.
 pub(super) async fn expire(tx: &mut Tx, now: Timestamp) -> Result<Vec<JobId>, StoreError> {
     let error = |attempt: i64| JobError {
         code: "job.deadline_exceeded".into(),
@@ -76,10 +76,12 @@ pub(super) async fn expire(tx: &mut Tx, now: Timestamp) -> Result<Vec<JobId>, St
     };
     let sql = "UPDATE jobs SET state = 'failed', finished_at = ?1, error = json_set(?2, '$.attempt', attempt),
         version = version + 1
-      WHERE state IN ('queued', 'paused') AND deadline_at < ?1 RETURNING *";
+      WHERE id IN (SELECT id FROM jobs WHERE state IN ('queued', 'paused') AND deadline_at < ?1
+        ORDER BY deadline_at LIMIT ?3) RETURNING *";
     let expired = sqlx::query(sql)
         .bind(now.millis())
         .bind(json!(error(0)).to_string())
+        .bind(EXPIRED_AT_ONCE)
         .fetch_all(&mut tx.connection)
         .await?
         .iter()

@@ -8,6 +8,7 @@ use std::fs::File;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use futures::FutureExt as _;
 use futures::future::LocalBoxFuture;
@@ -25,6 +26,8 @@ use crate::records::{JobEvent, JobId, TenantId};
 const QUEUE: usize = 4096;
 /// Writes in one transaction: bounds how long the first of them waits for its answer.
 const BATCH: usize = 256;
+/// Time after which no other write joins a transaction, for the same reason.
+const BATCH_TIME: Duration = Duration::from_millis(50);
 /// Commits that a subscriber may be behind before it has to read the database instead: each holds as many events as a
 /// transaction has.
 const SUBSCRIBER_LAG: usize = 256;
@@ -280,8 +283,12 @@ impl WriterThread {
         waiting: &mut VecDeque<Box<dyn Op>>,
         ran: &mut Vec<Box<dyn Op>>,
     ) -> Result<(), StoreError> {
+        let began = Instant::now();
         execute(&mut self.tx.connection, "BEGIN IMMEDIATE").await?;
-        while let Some(mut op) = waiting.pop_front() {
+        // Writes that take long do not add up before the first of them is answered.
+        while (ran.is_empty() || began.elapsed() < BATCH_TIME)
+            && let Some(mut op) = waiting.pop_front()
+        {
             let noted_before = self.tx.noted();
             execute(&mut self.tx.connection, "SAVEPOINT one_write").await?;
             let good = op.run(&mut self.tx).await;

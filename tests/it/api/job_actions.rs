@@ -224,3 +224,51 @@ fn a_job_that_asks_for_more_memory_than_all_may_have_fails_before_it_takes_it() 
     let ended = app.run_job(&coral("m"));
     assert_eq!((&ended["state"], &ended["error"]["code"]), (&json!("failed"), &json!("job.out_of_memory_budget")));
 }
+
+#[test]
+fn one_job_of_a_key_is_accepted_at_a_time() {
+    let app = TestApp::start();
+    app.penguins();
+    let mut spec = long();
+    spec["unique_key"] = json!("nightly");
+    let id = submit(&app, &spec);
+    assert_eq!(app.post("/v1/jobs", &spec).problem(409, "job_duplicate")["job"], json!(id));
+    act(&app, &id, "cancel");
+    until(&app, &id, |job| job["terminal"] == true);
+    let next = submit(&app, &spec);
+    act(&app, &next, "cancel");
+    until(&app, &next, |job| job["terminal"] == true);
+    spec["unique_key"] = json!("");
+    app.post("/v1/jobs", &spec).problem(422, "invalid_parameter");
+}
+
+#[test]
+fn paused_jobs_take_their_places_in_the_queue() {
+    let app = TestApp::with(|options| options.max_queued_jobs = 2);
+    app.penguins();
+    let running = submit(&app, &long());
+    until(&app, &running, |job| job["state"] == "running");
+    let waiting = [submit(&app, &long()), submit(&app, &long())];
+    for id in &waiting {
+        assert_eq!(act(&app, id, "pause").0, 202);
+    }
+    app.post("/v1/jobs", &long()).problem(503, "queue_full");
+    app.post("/v1/jobs/cancel", &json!({"kind": "adapt"}));
+    for id in waiting.iter().chain([&running]) {
+        until(&app, id, |job| job["terminal"] == true);
+    }
+}
+
+#[test]
+fn an_event_that_has_not_been_is_no_place_to_go_on_from() {
+    let app = TestApp::start();
+    app.penguins();
+    let id = submit(&app, &long());
+    let stream = |last: i64| app.stream(&format!("/v1/jobs/{id}/events"), Some(last));
+    for beyond in [1_000, i64::MAX] {
+        assert!(stream(beyond).iter().any(|line| line.contains("invalid_cursor")), "{beyond}");
+    }
+    act(&app, &id, "cancel");
+    until(&app, &id, |job| job["terminal"] == true);
+    assert!(stream(i64::MAX)[0].contains("204"));
+}

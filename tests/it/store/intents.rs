@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use adaptd::records::{JobId, JobState, NewJob};
-use adaptd::store::{Cancellation, ClaimTerms, CreateLimits, Creation, Pausing, TenantRecord};
+use adaptd::store::{Cancellation, ClaimTerms, CreateLimits, Creation, EXPIRED_AT_ONCE, Pausing, TenantRecord};
 use serde_json::json;
 
 use super::fixtures::{Database, LIMITS, databases, error, lease, page, tenant, terms, without_model};
@@ -255,5 +255,25 @@ fn a_tenant_may_have_bounds_of_its_own() {
         assert_eq!(third, Creation::TenantQueueFull);
         assert!(db.claim().await.is_some());
         assert_eq!(db.claim().await, None);
+    });
+}
+
+#[test]
+fn deadlines_are_swept_in_steps() {
+    databases(|db| async move {
+        let deadline_at = Some(db.now().plus(Duration::from_secs(1)));
+        let n = EXPIRED_AT_ONCE as usize + 5;
+        let created = (0..n).map(|_| db.create(NewJob { deadline_at, ..db.new_job() }));
+        futures::future::join_all(created).await;
+        db.clock.advance(Duration::from_secs(2));
+        let mut steps = Vec::new();
+        loop {
+            let expired = db.store.expire(db.now()).await.unwrap().len();
+            if expired == 0 {
+                break;
+            }
+            steps.push(expired);
+        }
+        assert_eq!(steps, [n - 5, 5]);
     });
 }
