@@ -204,6 +204,12 @@ async fn a_failure_at_any_boundary_of_a_commit_loses_nothing_and_repeats_nothing
     let orphan = tokio::task::spawn_blocking(move || template(&folder)).await.expect("a template");
     let template = (template_folder.path(), orphan.as_str());
     let plans = Point::ALL.iter().flat_map(|&point| ACTIONS.map(|action| (point, plan(point, action))));
+    // A commit that fails later is another's: also that of an accepted job, which no attempt repairs.
+    let later = (7..14).map(|passed| {
+        let point = Point::WriterBeforeCommit;
+        (point, format!("{}={passed}*off->1*return(error)->off", point.as_str()))
+    });
+    let plans = plans.chain(later);
     let missed = Mutex::new(Vec::new());
     let run = futures::StreamExt::for_each_concurrent(futures::stream::iter(plans), BESIDE, async |(point, plan)| {
         let hits = scenario(template, plan.clone()).await;

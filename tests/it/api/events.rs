@@ -435,3 +435,56 @@ async fn a_stream_that_nobody_reads_for_a_while_catches_up_from_the_database() {
     };
     tokio::join!(delivering, following);
 }
+
+/// The numbers in the feed of the next events of a stream.
+async fn numbers(stream: &mut (impl futures::Stream<Item = Arc<adaptd::service::Told>> + Unpin), n: usize) -> Vec<i64> {
+    let mut seen = Vec::new();
+    while seen.len() < n {
+        let next = tokio::time::timeout(Duration::from_secs(20), stream.next()).await;
+        seen.push(next.unwrap_or_else(|_| panic!("after {seen:?} nothing comes")).unwrap().event.feed_seq);
+    }
+    seen
+}
+
+#[tokio::test]
+async fn what_did_not_fit_into_a_box_comes_though_nothing_follows_it() {
+    let db = sqlite().await;
+    let (service, stopping) = service(db.store.clone(), db.folder.path()).await;
+    let delivering = service.deliver();
+    let following = async {
+        let mut stream = Box::pin(service.clone().follow_feed(TenantId::default(), None).await.unwrap());
+        let job = db.running().await;
+        assert_eq!(numbers(&mut stream, 2).await, [1, 2]);
+        // With the first two, one more than a box holds, and then silence. The other stream tells that all were delivered.
+        let mut other = Box::pin(service.clone().follow_feed(TenantId::default(), None).await.unwrap());
+        for n in 3..=257 {
+            db.store.append_event(lease(&job), "metrics", json!({"n": n}), db.now()).await.unwrap();
+            assert_eq!(numbers(&mut other, 1).await, [n]);
+        }
+        assert_eq!(numbers(&mut stream, 255).await, (3..=257).collect::<Vec<_>>());
+        stopping.cancel();
+    };
+    tokio::join!(delivering, following);
+}
+
+#[tokio::test]
+async fn what_was_committed_while_nobody_delivered_is_found_though_others_spoke_last() {
+    let db = sqlite().await;
+    let (service, stopping) = service(db.store.clone(), db.folder.path()).await;
+    let mut stream = Box::pin(service.clone().follow_feed(TenantId::default(), None).await.unwrap());
+    let job = db.running().await;
+    assert_eq!(numbers(&mut stream, 2).await, [1, 2]);
+    db.store.append_event(lease(&job), "metrics", json!({}), db.now()).await.unwrap();
+    // More commits of another tenant than the hub may be behind.
+    let other = TenantId("b".into());
+    let unbounded = adaptd::store::TenantRecord { id: other.clone(), max_running: None, max_queued: None };
+    db.store.set_tenant(unbounded).await.unwrap();
+    for _ in 0..300 {
+        db.create(NewJob { tenant: other.clone(), ..db.new_job() }).await;
+    }
+    let following = async {
+        assert_eq!(numbers(&mut stream, 1).await, [3]);
+        stopping.cancel();
+    };
+    tokio::join!(service.deliver(), following);
+}

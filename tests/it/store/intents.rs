@@ -160,6 +160,7 @@ fn a_parent_waits_for_its_children_and_is_told_of_each() {
                     db.store.fail(lease(&job), failed, Duration::ZERO, db.now()).await.unwrap();
                 }
                 _ => {
+                    assert_eq!(db.claim().await, None, "only the parent is left, and it waits");
                     // A loss is no end.
                     db.store.rescue_all(db.now(), 3).await.unwrap();
                     assert_eq!(db.job(parent).await.open_children, 1);

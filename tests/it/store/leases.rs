@@ -58,6 +58,7 @@ fn a_stale_lease_changes_nothing() {
         let before = (db.job(job.id).await, db.events(job.id).await);
 
         let (store, now) = (&db.store, db.now());
+        assert!(!store.checkpoint(stale, "c0ffee", json!({}), now).await.unwrap());
         let until = now.plus(LEASE);
         let progress = Some(Progress { fraction: 0.9, ..Progress::default() });
         for stale in [stale, Lease { token: stale.token + 1, ..stale }, Lease { token: stale.token + 3, ..stale }] {
