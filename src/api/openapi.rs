@@ -153,13 +153,13 @@ fn job_request() -> Value {
     const MODEL: &str = "^[a-z0-9][a-z0-9._-]{0,99}(@[a-z0-9][a-z0-9._-]{0,99})?$";
     json!({
         "type": "object",
-        "required": ["kind", "target"],
+        "required": ["kind"],
         "additionalProperties": false,
         "properties": {
             "kind": {"type": "string", "enum": JobKind::ALL.map(JobKind::as_str)},
             "sources": {"type": "array", "maxItems": 100, "items": {"type": "string", "pattern": REFERENCE},
                         "description": "Labelled domains, by name or name@version. Required for adapt."},
-            "target": {"type": "string", "pattern": REFERENCE, "description": "The domain to adapt to."},
+            "target": {"type": "string", "pattern": REFERENCE, "description": "The domain to adapt to, to predict or to score. Required for all kinds but batch."},
             "method": reference("MethodChoice"),
             "learner": reference("LearnerChoice"),
             "features": reference("FeatureParams"),
@@ -179,6 +179,11 @@ fn job_request() -> Value {
             "deadline": {"type": "string", "description": "ISO 8601 duration from now, such as PT2H."},
             "labels": {"type": "object", "maxProperties": 64,
                        "additionalProperties": {"type": "string", "maxLength": 256}},
+            "unique_key": {"type": "string", "minLength": 1, "maxLength": 256,
+                           "description": "Of jobs of one kind and key, one at a time is accepted that has not ended."},
+            "jobs": {"type": "array", "minItems": 1, "maxItems": 200, "items": {"type": "object"},
+                     "description": "The jobs of a batch, each as it would be sent alone. What the batch says about priority, \
+                                     max_attempts, deadline and labels holds for those that do not say it."},
             "time_budget": {"type": "string", "description": "ISO 8601 duration; read by select alone."},
             "risk": {"type": "string", "enum": ["conservative", "balanced", "aggressive"],
                      "description": "Read by select alone."}
@@ -191,6 +196,11 @@ fn job_request() -> Value {
             "kind": "predict", "model": "penguins@1", "target": "gentoo@1", "format": "parquet", "include": ["source_only"]
         }, {
             "kind": "evaluate", "model": "penguins@1", "target": "gentoo@1"
+        }, {
+            "kind": "batch", "jobs": [
+                {"kind": "adapt", "sources": ["adelie"], "target": "gentoo", "method": {"id": "coral"}},
+                {"kind": "adapt", "sources": ["adelie"], "target": "gentoo", "method": {"id": "moment_matching"}}
+            ]
         }]
     })
 }
