@@ -9,8 +9,8 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
 
 use crate::process::Http;
 
-/// How long all that was accepted may take to its end.
-const DRAIN: Duration = Duration::from_secs(240);
+/// How long it may take until one more of the jobs that were accepted has ended.
+const STUCK: Duration = Duration::from_secs(60);
 
 /// What clients were promised.
 #[derive(Default)]
@@ -29,15 +29,29 @@ pub struct Promises {
     pub hopeless: BTreeSet<String>,
 }
 
-/// Waits until no job is left that has not ended.
+/// Waits until no job is left that has not ended, as long as there are ever fewer.
 #[expect(clippy::disallowed_methods, reason = "another process is waited for")]
 pub fn drain(http: &Http) {
-    let began = Instant::now();
-    let open = |state: &str| http.get(&format!("/v1/jobs?state={state}&limit=1")).expect("an answer").1;
-    while ["queued", "running", "paused"].iter().any(|s| !open(s)["data"].as_array().expect("a list").is_empty()) {
-        assert!(began.elapsed() < DRAIN, "jobs that were accepted do not end");
+    let mut fewest = (u64::MAX, Instant::now());
+    loop {
+        let left = n_open(http);
+        if left == 0 {
+            return;
+        }
+        if left < fewest.0 {
+            fewest = (left, Instant::now());
+        }
+        assert!(fewest.1.elapsed() < STUCK, "{left} jobs that were accepted do not end");
         std::thread::sleep(Duration::from_millis(50));
     }
+}
+
+/// Jobs that have not ended, as the service counts them.
+fn n_open(http: &Http) -> u64 {
+    let (_, metrics) = http.get("/metrics").expect("an answer");
+    let open = ["queued", "running", "paused"].map(|state| format!("jobs{{state=\"{state}\""));
+    let lines = metrics.as_str().expect("text").lines().filter(|line| open.iter().any(|o| line.starts_with(o)));
+    lines.filter_map(|line| line.rsplit_once(' ')?.1.parse::<f64>().ok()).sum::<f64>() as u64
 }
 
 /// Looks at the database itself, after the last process is gone.

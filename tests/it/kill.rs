@@ -25,7 +25,7 @@ fn spec_of(rng: &mut ChaCha8Rng, name: &str) -> Value {
             return json!({"kind": "batch", "jobs": jobs});
         }
     }
-    let evaluation = if rng.random_bool(0.1) { "leave_one_out" } else { "target_labels" };
+    let evaluation = if rng.random_bool(0.03) { "leave_one_out" } else { "target_labels" };
     let method = if rng.random_bool(0.5) { "coral" } else { "transfer_component_analysis" };
     json!({"kind": "adapt", "sources": ["adelie"], "target": "gentoo", "evaluation": {"kind": evaluation},
            "method": {"id": method}, "model": format!("m-{name}")})
