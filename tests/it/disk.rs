@@ -137,7 +137,7 @@ fn id(job: &Value) -> String {
 
 fn through_a_full_disk(disk: &SmallDisk) {
     let (data, port) = (disk.0.join("data"), free_port());
-    let options = ["--job-threads", "1", "--min-free-bytes", "16777216"];
+    let options = ["--job-threads", "2", "--min-free-bytes", "16777216"];
     let http = Http::new(port);
     let process = Process::start(&data, port, &options);
     for (name, csv) in [("adelie", ADELIE), ("gentoo", GENTOO), ("spare", GENTOO)] {
@@ -147,6 +147,10 @@ fn through_a_full_disk(disk: &SmallDisk) {
     let before_others = |model: &str, priority: i64| {
         let mut spec = long(model);
         spec["priority"] = json!(priority);
+        if model == "kept" {
+            // Long enough that it runs when the disk is full.
+            spec["evaluation"] = json!({"kind": "bootstrap", "n_draws": 600});
+        }
         id(&submit(&spec).1)
     };
     let (first, kept) = (before_others("first", 2), before_others("kept", 1));
@@ -154,7 +158,9 @@ fn through_a_full_disk(disk: &SmallDisk) {
     // The log of the database begins anew with a process: on the full disk it has to grow.
     assert!(process.terminate().1);
     let process = Process::start(&data, port, &options);
-    until("the first job runs", Duration::from_secs(20), || http.get(&first).unwrap().1["state"] == "running");
+    for job in [&first, &kept] {
+        until("the first jobs run", Duration::from_secs(20), || http.get(job).unwrap().1["state"] == "running");
+    }
     assert!(data.join("ballast").exists());
 
     disk.fill("filler");
