@@ -18,7 +18,7 @@ use std::sync::Arc;
 use std::sync::mpsc::{Sender, channel};
 use std::time::{Duration, Instant};
 
-use adaptd::records::{Clock as _, JobError, JobId, JobKind, JobRecord, NewJob, SystemClock, TenantId};
+use adaptd::records::{Clock as _, JobError, JobKind, JobRecord, NewJob, SystemClock, TenantId};
 use adaptd::store::{ClaimTerms, Completion, CreateLimits, SqliteOptions, SqliteStore, Store};
 use adaptd::worker::{AttemptHandle, Runner, WorkerOptions, Workers};
 use anyhow::{Context as _, ensure};
@@ -46,20 +46,12 @@ fn main() -> anyhow::Result<()> {
 
 fn job() -> NewJob {
     let now = SystemClock.now();
-    NewJob {
-        id: JobId::at(now),
-        tenant: TenantId::default(),
-        kind: JobKind::Adapt,
-        priority: 0,
-        max_attempts: 3,
-        deadline_at: None,
-        unique_key: None,
-        traceparent: None,
-        retry_of: None,
-        spec: json!({"sources": ["a@1"], "target": "b@1", "method": {"id": "coral", "params": {}}, "labels": {}}),
-        created_at: now,
-        children: Vec::new(),
-    }
+    NewJob::new(
+        TenantId::default(),
+        JobKind::Adapt,
+        json!({"sources": ["a@1"], "target": "b@1", "method": {"id": "coral", "params": {}}, "labels": {}}),
+        now,
+    )
 }
 
 async fn open(folder: &Path) -> anyhow::Result<Arc<dyn Store>> {

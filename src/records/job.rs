@@ -157,6 +157,26 @@ pub struct Intent {
     pub pause: bool,
 }
 
+impl NewJob {
+    /// A job that begins now, as jobs are unless something else is said.
+    pub fn new(tenant: TenantId, kind: JobKind, spec: Value, now: Timestamp) -> Self {
+        Self {
+            id: JobId::at(now),
+            tenant,
+            kind,
+            priority: 0,
+            max_attempts: 3,
+            deadline_at: None,
+            unique_key: None,
+            traceparent: None,
+            retry_of: None,
+            spec,
+            created_at: now,
+            children: Vec::new(),
+        }
+    }
+}
+
 impl JobKind {
     pub const ALL: [JobKind; 5] =
         [JobKind::Adapt, JobKind::FineTune, JobKind::Predict, JobKind::Evaluate, JobKind::Batch];

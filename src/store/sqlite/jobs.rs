@@ -96,6 +96,20 @@ pub(super) async fn one(readers: &SqlitePool, tenant: &TenantId, id: JobId) -> R
     row.map(|row| rows::job(&row)).transpose()
 }
 
+/// A page of a list: what every filter has, and the condition that chooses the index.
+macro_rules! listed {
+    ($chosen:literal) => {
+        concat!(
+            "SELECT * FROM jobs WHERE ",
+            $chosen,
+            " AND tenant_id = ?1 AND id < ?2 AND (?3 IS NULL OR kind = ?3) AND (?5 IS NULL OR created_at < ?5)
+              AND NOT EXISTS (SELECT 1 FROM json_each(?6) AS w WHERE
+                (SELECT l.value FROM json_each(jobs.spec, '$.labels') AS l WHERE l.key = w.key) IS NOT w.value)
+            ORDER BY id DESC LIMIT ?8"
+        )
+    };
+}
+
 pub(super) async fn list(
     readers: &SqlitePool,
     tenant: &TenantId,
@@ -104,27 +118,9 @@ pub(super) async fn list(
 ) -> Result<Vec<JobRecord>, StoreError> {
     // A statement for each index to walk from the cursor; what else is asked for is filtered on the way.
     let sql = match (filter.parent, filter.state) {
-        (Some(_), _) => {
-            "SELECT * FROM jobs WHERE parent_id = ?7 AND tenant_id = ?1 AND id < ?2 AND (?3 IS NULL OR kind = ?3)
-               AND (?4 IS NULL OR state = ?4) AND (?5 IS NULL OR created_at < ?5)
-               AND NOT EXISTS (SELECT 1 FROM json_each(?6) AS w WHERE
-                 (SELECT l.value FROM json_each(jobs.spec, '$.labels') AS l WHERE l.key = w.key) IS NOT w.value)
-             ORDER BY id DESC LIMIT ?8"
-        }
-        (None, Some(_)) => {
-            "SELECT * FROM jobs WHERE tenant_id = ?1 AND id < ?2 AND (?3 IS NULL OR kind = ?3)
-               AND state = ?4 AND (?5 IS NULL OR created_at < ?5)
-               AND NOT EXISTS (SELECT 1 FROM json_each(?6) AS w WHERE
-                 (SELECT l.value FROM json_each(jobs.spec, '$.labels') AS l WHERE l.key = w.key) IS NOT w.value)
-               AND ?7 IS NULL ORDER BY id DESC LIMIT ?8"
-        }
-        (None, None) => {
-            "SELECT * FROM jobs WHERE tenant_id = ?1 AND id < ?2 AND (?3 IS NULL OR kind = ?3)
-               AND ?4 IS NULL AND (?5 IS NULL OR created_at < ?5)
-               AND NOT EXISTS (SELECT 1 FROM json_each(?6) AS w WHERE
-                 (SELECT l.value FROM json_each(jobs.spec, '$.labels') AS l WHERE l.key = w.key) IS NOT w.value)
-               AND ?7 IS NULL ORDER BY id DESC LIMIT ?8"
-        }
+        (Some(_), _) => listed!("parent_id = ?7 AND (?4 IS NULL OR state = ?4)"),
+        (None, Some(_)) => listed!("state = ?4 AND ?7 IS NULL"),
+        (None, None) => listed!("?4 IS NULL AND ?7 IS NULL"),
     };
     let found = sqlx::query(sql)
         .bind(&tenant.0)

@@ -317,20 +317,7 @@ fn too_many_ended_jobs_go_a_tenth_at_once_the_oldest_first() {
 /// A job that told `n` things of `bytes` each and ended.
 async fn talkative(store: &dyn Store, n: usize, bytes: usize) -> Lease {
     let now = adaptd::records::Clock::now(&SystemClock);
-    let new = NewJob {
-        id: adaptd::records::JobId::at(now),
-        tenant: TenantId::default(),
-        kind: JobKind::Adapt,
-        priority: 0,
-        max_attempts: 3,
-        deadline_at: None,
-        unique_key: None,
-        traceparent: None,
-        retry_of: None,
-        spec: json!({}),
-        created_at: now,
-        children: Vec::new(),
-    };
+    let new = NewJob::new(TenantId::default(), JobKind::Adapt, json!({}), now);
     let created =
         store.create_job(new, None, CreateLimits { max_queued: 10, max_queued_of_tenant: None }).await.unwrap();
     assert!(matches!(created, Creation::Created(_)));

@@ -95,20 +95,7 @@ impl Database {
     }
 
     pub(crate) fn new_job(&self) -> NewJob {
-        NewJob {
-            id: JobId::at(self.now()),
-            tenant: tenant(),
-            kind: JobKind::Adapt,
-            priority: 0,
-            max_attempts: 3,
-            deadline_at: None,
-            unique_key: None,
-            traceparent: None,
-            retry_of: None,
-            spec: json!({"seed": 7}),
-            created_at: self.now(),
-            children: Vec::new(),
-        }
+        NewJob::new(tenant(), JobKind::Adapt, json!({"seed": 7}), self.now())
     }
 
     pub(crate) async fn create(&self, new: NewJob) -> JobRecord {
